@@ -1,0 +1,24 @@
+"""``python train.py`` and ``mmdx train``: train, predict and score."""
+
+from __future__ import annotations
+
+import hydra
+from omegaconf import DictConfig
+
+from mmdx.commands.hydra_app import config_folder, telling
+
+
+@hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
+def main(cfg: DictConfig) -> float | None:
+    """One run; returns the validation score that a sweep steers by."""
+
+    def job() -> float | None:
+        from mmdx.run import run
+
+        return run(cfg)
+
+    return telling(job)
+
+
+if __name__ == "__main__":
+    main()

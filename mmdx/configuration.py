@@ -1,0 +1,144 @@
+"""What can be wrong with a config is found before anything is read: values out of range, classes that have no business there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mmdx.errors import InputError
+
+PLUGINS = "mmdx.configs"
+"""Entry-point group by which a package offers a config folder, and its classes, to mmdx."""
+
+OWN = (
+    "mmdx",
+    "torch.optim",
+    "pytorch_lightning.callbacks",
+    "pytorch_lightning.loggers",
+    "pytorch_lightning.profilers",
+)
+"""Where a config's classes may come from, besides the packages that the user installed as plug-ins."""
+
+
+def _whole(low: int) -> Callable[[Any], bool]:
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low
+
+
+def _number(test: Callable[[float], bool]) -> Callable[[Any], bool]:
+    return lambda v: isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) and test(v)
+
+
+def _one_of(*values: str) -> Callable[[Any], bool]:
+    return lambda v: v in values
+
+
+def _or_none(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda v: v is None or test(v)
+
+
+def _seeds(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(_whole(0)(v) for v in value) and len(set(value)) == len(value)
+
+
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "seed": (_whole(0), "a whole number, 0 or more"),
+    "seeds": (_or_none(_seeds), "a list of different whole numbers, such as [0,1,2], or null"),
+    "ablation": (_one_of("none", "offered", "retrained"), "none, offered or retrained"),
+    "optimizer.lr": (_number(lambda v: v > 0), "greater than 0"),
+    "optimizer.weight_decay": (_number(lambda v: v >= 0), "0 or more"),
+    "data.batch_size": (_whole(1), "a whole number above 0"),
+    "data.num_workers": (_whole(0), "a whole number, 0 or more"),
+    "data.on_error": (_one_of("stop", "quarantine"), "stop or quarantine"),
+    "data.cache": (_one_of("memory", "none"), "memory or none"),
+    "data.cache_gb": (_number(lambda v: v >= 0), "0 or more"),
+    "training.order": (_one_of("shuffled", "balanced"), "shuffled or balanced"),
+    "training.mode": (_one_of("max", "min"), "max or min"),
+    "training.checkpoint": (_one_of("best", "last"), "best or last"),
+    "training.monitor": (_one_of("val/auroc", "val/loss", "train/loss"), "val/auroc, val/loss or train/loss"),
+    "training.patience": (_or_none(_whole(1)), "a whole number above 0, or null for no early stopping"),
+    "trainer.max_epochs": (_whole(1), "a whole number above 0"),
+    "trainer.accumulate_grad_batches": (_whole(1), "a whole number above 0"),
+    "trainer.gradient_clip_val": (_or_none(_number(lambda v: v >= 0)), "0 or more, or null"),
+    "evaluation.resamples": (_whole(0), "a whole number, 0 or more"),
+}
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Check every value that has a known range, the data folder, and every class that the config names.
+
+    Raises:
+        InputError: naming the key, the value and what would be accepted.
+    """
+    for key, (accepts, words) in RANGES.items():
+        value = select(cfg, key, "")
+        if value != "" and not accepts(value):
+            raise InputError(f"{key}={value}: must be {words}.")
+    check_targets(cfg)
+    if not cfg.get("encoders"):
+        raise InputError("encoders: none given; name an experiment, such as +experiment=xray_text, or place one: "
+                         "+encoder/image@encoders.image=small_cnn.")
+    check_data(cfg)
+
+
+def check_data(cfg: DictConfig) -> None:
+    """Check that what the data config must be given is given, and that its folder exists."""
+    name = select(cfg, "data.name", "the data set")
+    for key in OmegaConf.missing_keys(cfg.data):
+        raise InputError(f"data.{key}: not given; data={name} needs it, as in data.{key}=VALUE.")
+    for key in ("root", "path"):
+        value = select(cfg, f"data.{key}", None)
+        if value is not None and not Path(str(value)).expanduser().exists():
+            kind = "folder" if key == "root" else "file"
+            hint = select(cfg, f"data.{key}_hint", f"Give the {kind} that holds {name}.")
+            raise InputError(f"data.{key}={value}: no such {kind}. {hint}")
+
+
+def select(cfg: DictConfig, key: str, default: Any) -> Any:
+    """A value of the config as plain Python, or the default where it isn't there.
+
+    Raises:
+        InputError: where the value cannot be resolved.
+    """
+    try:
+        value = OmegaConf.select(cfg, key, default=default)
+    except OmegaConfBaseException as fault:
+        raise InputError(f"{key}: {str(fault).splitlines()[0]}.") from None
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def allowed_packages() -> tuple[str, ...]:
+    """Packages whose classes a config may name: ours, torch's optimisers, Lightning's parts, and installed plug-ins."""
+    return OWN + tuple(sorted({point.value.split(":")[0].split(".")[0] for point in entry_points(group=PLUGINS)}))
+
+
+def check_targets(cfg: DictConfig) -> None:
+    """Refuse a ``_target_`` outside the allowed packages, before anything is imported for it.
+
+    Raises:
+        InputError: naming the key and the target.
+    """
+    packages = allowed_packages()
+    for key, target in named_targets(OmegaConf.to_container(cfg, resolve=False), ""):
+        if not isinstance(target, str) or not any(target.startswith(f"{package}.") for package in packages):
+            raise InputError(
+                f"{key}._target_={target}: refused; a config may name classes of {', '.join(packages)}. "
+                f"A package of your own is accepted once it is installed with an entry point in the group {PLUGINS!r}."
+            )
+
+
+def named_targets(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Key and value of every ``_target_`` below a plain node."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield key, node["_target_"]
+        for name, part in node.items():
+            yield from named_targets(part, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for i, part in enumerate(node):
+            yield from named_targets(part, f"{key}[{i}]")

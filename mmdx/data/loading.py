@@ -1,0 +1,87 @@
+"""Loaders: rows of a prepared cohort, as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from mmdx.data.collate import Example, collate
+from mmdx.data.prepare import PreparedCohort
+from mmdx.data.sampling import EpochSampler
+from mmdx.errors import InputError
+from mmdx.types import Batch, Item, Transform
+
+
+class ModalityDropout:
+    """In training, take each modality away from a sample with a given probability, never the last one (ModDrop: Neverova et al.
+    2016, arXiv:1501.00102, section 4.3).
+
+    Args:
+        rate: probability for every modality, or one for each by name; 0 to below 1.
+    """
+
+    def __init__(self, rate: float | Mapping[str, float] = 0.0) -> None:
+        self.rate = rate if isinstance(rate, int | float) else dict(rate)
+        for value in self.rate.values() if isinstance(self.rate, dict) else [self.rate]:
+            if not 0 <= value < 1:
+                raise InputError(f"training.modality_dropout={rate}: must be at least 0 and below 1.")
+
+    def __call__(self, there: list[str], rng: np.random.Generator) -> list[str]:
+        """The modalities that stay, of those that a sample has. Where all would go, one of them, drawn evenly, stays."""
+        rates = [self.rate.get(m, 0.0) if isinstance(self.rate, dict) else self.rate for m in there]
+        draws = rng.random(len(there))
+        last = int(rng.integers(len(there)))
+        stays = [m for m, rate, draw in zip(there, rates, draws, strict=True) if draw >= rate]
+        return stays or [there[last]]
+
+
+class Examples(TorchDataset[Example]):
+    """Examples by ``(epoch, row)``; what is random is drawn from (seed, epoch, row), and epoch -1 draws nothing.
+
+    Args:
+        cohort: where prepared inputs come from.
+        transforms: fitted, one a modality; only these modalities are read.
+        target: encoded targets of all rows of the data set, [n] or [n, K].
+        seed: the run's seed.
+        dropout: takes modalities away in training.
+    """
+
+    def __init__(
+        self, cohort: PreparedCohort, transforms: Mapping[str, Transform], target: np.ndarray, seed: int, dropout: ModalityDropout
+    ) -> None:
+        self.cohort, self.transforms, self.target, self.seed, self.dropout = cohort, dict(transforms), target, seed, dropout
+
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        epoch, index = key
+        prepared = self.cohort[index]
+        names = sorted(self.transforms)
+        there = [m for m in names if prepared[m]]
+        rng = np.random.default_rng([self.seed, epoch, index]) if epoch >= 0 else None
+        if rng is not None:
+            there = self.dropout(there, rng)
+        items = {m: _items(self.transforms[m], prepared[m], rng) if m in there else [] for m in names}
+        return Example(index, items, self.target[index])
+
+
+def _items(transform: Transform, bag: list, rng: np.random.Generator | None) -> list[Item]:
+    items: list[Item] = []
+    for prepared in bag:
+        made = transform(prepared, rng)
+        items.extend(made if isinstance(made, list) else [made])
+    return items
+
+
+def loader(examples: Examples, sampler: EpochSampler, batch_size: int, num_workers: int, pin_memory: bool = False) -> DataLoader[Batch]:
+    """A loader of batches. The number of workers changes the speed and nothing else."""
+    return DataLoader(
+        examples,  # type: ignore[arg-type]
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        persistent_workers=num_workers > 0,
+    )

@@ -1,0 +1,186 @@
+"""A user's own data: one CSV or Parquet file with a path or the text itself for each modality."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mmdx.data.columns import TABULAR, TEXT, Labels, Source, infer_sources, is_numeric, read_source
+from mmdx.data.readers import READERS, check_file
+from mmdx.data.tables import Place, build_table, check_classes, inside, need_columns, read_table, sample
+from mmdx.errors import InputError, SampleError
+from mmdx.types import Sample
+
+SPLITS = ("train", "val", "test")
+
+
+class Manifest:
+    """A table with one row a sample: ids, one column a modality, labels.
+
+    A cell names a file relative to the manifest's folder, several files parted by ``;`` (a bag), or is the text itself. An empty cell
+    is a modality that the sample lacks. A column of text may name ``.txt`` files instead. Files outside the manifest's folder are refused.
+
+    Args:
+        path: the CSV or Parquet file.
+        modalities: by name of modality a column, a list of columns (tabular), or ``{column or columns, kind, option...}`` with kind
+            image, volume, audio, text or tabular and the reader's options (audio: ``expected_rate``; text: ``encoding``). None infers
+            them from the columns that have no other use.
+        target: label column (0 and 1, or class names), or a list of columns for several labels, each 1, 0, -1 (uncertain) or empty (not
+            labelled). None takes the column ``label`` or ``target``, else all that begin with ``label_``.
+        positive: the value of the label column that is the diagnosis; every other value is 0.
+        sample_id: column of unique ids.
+        patient_id: column of patients, whom splits keep together; without it rows are taken to be independent.
+        site: column of hospitals or sources; may be missing.
+        split: column with train, val or test; may be missing; None leaves it aside.
+        meta: further columns to audit by; those named ``meta_...`` are taken anyway.
+        readers: further kinds of modality: ``reader(path, place)`` by kind.
+
+    Attributes:
+        roles: what each column of the file was taken for.
+
+    Raises:
+        InputError: where the file or a column is missing, an argument is out of range, one class only is there, or a patient is on both
+            sides of the given split. Faults of single rows are in ``faults``.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        modalities: Mapping[str, Any] | None = None,
+        target: str | Sequence[str] | None = None,
+        positive: str | int | None = None,
+        sample_id: str = "sample_id",
+        patient_id: str | None = "patient_id",
+        site: str | None = "site",
+        split: str | None = "split",
+        meta: Sequence[str] = (),
+        readers: Mapping[str, Callable[[Path, Place], Any]] | None = None,
+    ) -> None:
+        self.path = Path(path).expanduser()
+        self.readers = {**READERS, **(readers or {})}
+        frame = read_table(self.path, "data.path")
+        optional = {"patient_id": patient_id, "site": site, "split": split}
+        wanted = {"sample_id": sample_id} | {key: name for key, name in optional.items() if name and name != key}
+        for key, name in [*wanted.items(), *(("meta", name) for name in meta)]:
+            need_columns(frame, {f"data.{key}": name}, self.path.name)
+        self.ids = {"sample_id": sample_id} | {key: name for key, name in optional.items() if name and name in frame}
+        self.labels = Labels(frame, target, positive, self.path.name)
+        self.meta = {f"meta_{name.removeprefix('meta_')}": name for name in frame.columns if name in meta or name.startswith("meta_")}
+        self.roles = dict.fromkeys(frame.columns, "unused")
+        self.roles |= {name: key for key, name in self.ids.items()}
+        self.roles |= dict.fromkeys(self.labels.columns, "label") | dict.fromkeys(self.meta.values(), "meta")
+        free = [column for column, role in self.roles.items() if role == "unused"]
+        self.sources = self._given_sources(modalities, frame) if modalities is not None else infer_sources(frame[free])
+        if not self.sources:
+            raise InputError(f"{self.path.name}: no column looks like a modality. Name one, e.g. data.modalities='{{image: COLUMN}}'.")
+        self.modalities: tuple[str, ...] = tuple(self.sources)
+        tabular = [column for source in self.sources.values() if source.kind == TABULAR for column in source.columns]
+        self.numeric = {column for column in tabular if is_numeric(frame[column])}
+        for modality, source in self.sources.items():
+            self.roles |= dict.fromkeys(source.columns, f"{modality} ({source.kind})")
+
+        self.faults: list[SampleError] = []
+        self.places: list[Place] = []
+        self.cells: list[dict[str, Any]] = []
+        self.table = self._read_rows(frame)
+        self.unit = "patient" if self.table["patient_id"].notna().any() else "sample"
+        check_classes(self.table, self.path.name)
+        if "split" in self.ids:
+            self._check_patients_apart()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, index: int) -> Sample:
+        place = self.places[index]
+        inputs: dict[str, Any] = {}
+        for name, cell in self.cells[index].items():
+            source = self.sources[name]
+            if isinstance(cell, list):  # of paths; text and tabular cells are the raw input itself
+                bag = [self.readers[source.kind](path, place, **source.options) for path in cell]
+                inputs[name] = bag[0] if len(bag) == 1 else bag
+            else:
+                inputs[name] = cell
+        return sample(self.table, index, inputs)
+
+    def _given_sources(self, modalities: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, Source]:
+        if not modalities:
+            raise InputError("data.modalities={}: must name at least one modality, or be null to infer them.")
+        sources = {name: read_source(name, spec, frame, [*self.readers, TABULAR]) for name, spec in modalities.items()}
+        for name, source in sources.items():
+            key = f"data.modalities.{name}"
+            for column in source.columns:
+                need_columns(frame, {key: column}, self.path.name)
+            if source.kind != TABULAR:
+                accepted = sorted(set(inspect.signature(self.readers[source.kind]).parameters) - {"path", "place"})
+                if unknown := sorted(set(source.options) - set(accepted)):
+                    raise InputError(f"{key}.{unknown[0]}: kind {source.kind} has no such option. It has: {', '.join(accepted) or 'none'}.")
+        return sources
+
+    def _read_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The cohort's table; fills ``places``, ``cells`` and ``faults``."""
+        names = ["sample_id", "patient_id", "site", *(["split"] if "split" in self.ids else []), *self.labels.names, *self.meta]
+        first: dict[str, int] = {}
+        records: list[dict[str, Any]] = []
+        for number, row in zip(frame.index, frame.to_dict("records"), strict=True):
+            cells = {str(name): value for name, value in row.items()}
+            place = Place(self.path.name, int(number), cells[self.ids["sample_id"]] or "", str(self.path.parent))
+            try:
+                record = self._row_ids(cells, place, first) | self.labels.of(cells, place)
+                inputs = self._row_inputs(cells, place)
+            except SampleError as fault:
+                self.faults.append(fault)
+                continue
+            records.append(record | {name: cells[column] for name, column in self.meta.items()})
+            self.cells.append(inputs)
+            self.places.append(place)
+        return build_table({name: [record.get(name) for record in records] for name in names})
+
+    def _row_ids(self, row: Mapping[str, Any], place: Place, first: dict[str, int]) -> dict[str, Any]:
+        column = self.ids["sample_id"]
+        if not place.sample_id:
+            raise place.fault(f"column '{column}' is empty")
+        if place.sample_id in first:
+            raise place.fault(f"{column} '{place.sample_id}' is already in row {first[place.sample_id]}")
+        first[place.sample_id] = place.row or 0
+        split = row[self.ids["split"]] if "split" in self.ids else SPLITS[0]
+        if split not in SPLITS:
+            near = difflib.get_close_matches(split or "", SPLITS, n=1, cutoff=0.4)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise place.fault(f"column '{self.ids['split']}' is '{split or ''}', expected train, val or test{hint}")
+        return {key: row[name] for key, name in self.ids.items()}
+
+    def _row_inputs(self, row: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        """Of each modality that a row has: a list of paths, the text, or the tabular values."""
+        cells: dict[str, Any] = {}
+        for name, source in self.sources.items():
+            if source.kind == TABULAR:
+                values = {c: float(row[c]) if c in self.numeric and row[c] is not None else row[c] for c in source.columns}
+                if any(value is not None for value in values.values()):
+                    cells[name] = values
+            elif (cell := row[source.columns[0]]) is not None:
+                parts = [part.strip() for part in cell.split(";") if part.strip()]
+                if source.kind == TEXT and not all(part.lower().endswith(".txt") for part in parts):
+                    cells[name] = cell
+                    continue
+                if not parts:
+                    raise place.fault(f"column '{source.columns[0]}' has no path between its ';'")
+                cells[name] = [inside(self.path.parent, part, source.kind, place) for part in parts]
+                for path in cells[name]:
+                    check_file(path, source.kind, place)
+        if not cells:
+            raise place.fault(f"sample '{place.sample_id}' has no modality at all: {', '.join(self.sources)} are all empty")
+        return cells
+
+    def _check_patients_apart(self) -> None:
+        sides = self.table.dropna(subset="patient_id").groupby("patient_id")["split"].unique()
+        for patient, splits in sides.items():
+            if len(splits) > 1:
+                where = f"{self.path.name}: patient '{patient}' is in {' and '.join(sorted(splits))}"
+                raise InputError(f"{where}. Put all rows of a patient into one part, or set data.split=null to leave the column aside.")
+

@@ -1,0 +1,149 @@
+"""Read a whole cohort once: check each sample, do the work that is the same each time, keep the result where it fits."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from mmdx.errors import InputError, SampleError
+from mmdx.types import Dataset, Transform
+
+PROBE = 64
+"""Samples after which the memory that the whole cohort needs is estimated."""
+
+Prepared = dict[str, list[Any]]
+"""Of each modality a list of prepared inputs, one an item of the bag, empty where the sample lacks it."""
+
+
+class PreparedCohort:
+    """A data set as its transforms' ``prepare`` leaves it, in memory or made again each time it is asked for.
+
+    Args:
+        dataset: where samples come from.
+        transforms: one a modality; modalities without one are not read.
+        cache: "memory" keeps the prepared inputs where they fit ``memory_gb``, "none" never does.
+        memory_gb: the most that may be kept, in GiB.
+
+    Attributes:
+        faults: the samples that could not be read, filled by ``read``.
+        unused: how many samples have other modalities only, filled by ``read``.
+        fingerprint: hash over the ids, targets and raw content of all readable samples, filled by ``read``.
+    """
+
+    def __init__(self, dataset: Dataset, transforms: Mapping[str, Transform], cache: str = "memory", memory_gb: float = 4.0) -> None:
+        self.dataset, self.transforms = dataset, dict(transforms)
+        self.memory_gb = memory_gb if cache == "memory" else 0.0
+        self.kept: dict[int, Prepared] = {}
+        self.has = np.zeros((len(dataset), len(self.transforms)), dtype=bool)  # [n, M], columns in the order of transforms
+        self.faults: list[SampleError] = []
+        self.unused = 0
+        self.fingerprint = ""
+
+    def read(self, progress: Callable[[Iterable[int]], Iterable[int]] = iter) -> np.ndarray:
+        """Read every sample once and return the rows that can be used; the others are in ``faults``."""
+        digest, usable, size = hashlib.blake2b(digest_size=16), [], 0
+        for done, (index, outcome) in enumerate(zip(progress(range(len(self.dataset))), self._outcomes(), strict=True)):
+            if isinstance(outcome, SampleError):
+                self.faults.append(outcome)
+                continue
+            prepared, content = outcome
+            if not any(prepared.values()):
+                self.unused += 1
+                continue
+            digest.update(content)
+            usable.append(index)
+            self.has[index] = [bool(prepared[m]) for m in self.transforms]
+            size += _bytes(prepared)
+            if size / (done + 1) * (len(self.dataset) if done >= PROBE else done + 1) > self.memory_gb * 2**30:
+                self.memory_gb, self.kept = 0.0, {}
+            if self.memory_gb:
+                self.kept[index] = prepared
+        self.fingerprint = digest.hexdigest()
+        return np.array(usable, dtype=int)
+
+    def _outcomes(self) -> Iterator[tuple[Prepared, bytes] | SampleError]:
+        workers = os.cpu_count() or 1
+        with ThreadPoolExecutor(workers) as pool:
+            for start in range(0, len(self.dataset), PROBE):
+                yield from pool.map(self._outcome, range(start, min(start + PROBE, len(self.dataset))))
+
+    def _outcome(self, index: int) -> tuple[Prepared, bytes] | SampleError:
+        try:
+            sample = self.dataset[index]
+            prepared = self._prepare(sample.inputs)
+        except SampleError as fault:
+            return fault
+        row = self.dataset.table.iloc[index]
+        if not sample.inputs:
+            return SampleError(
+                f"sample {row['sample_id']!r} has no modality at all. "
+                "Remove the row, or set data.on_error=quarantine to go on without it.",
+                sample_id=str(row["sample_id"]),
+            )
+        content = hashlib.blake2b(f"{row['sample_id']}|{sample.target}".encode(), digest_size=16)
+        for name in sorted(self.transforms):
+            for raw in _bag(sample.inputs.get(name)):
+                _digest(raw, content.update)
+        return prepared, content.digest()
+
+    def _prepare(self, inputs: Mapping[str, Any]) -> Prepared:
+        return {m: [transform.prepare(raw) for raw in _bag(inputs.get(m))] for m, transform in self.transforms.items()}
+
+    def __getitem__(self, index: int) -> Prepared:
+        """The prepared inputs of one sample."""
+        return self.kept[index] if index in self.kept else self._prepare(self.dataset[index].inputs)
+
+    def inputs_of(self, modality: str, indices: Iterable[int]) -> Iterator[Any]:
+        """The prepared inputs of one modality over some rows, bags laid open."""
+        for index in indices:
+            yield from self[int(index)][modality]
+
+    def rows_with(self, modalities: Iterable[str]) -> np.ndarray:
+        """Whether a sample has at least one of the modalities, bool [n]."""
+        names = list(self.transforms)
+        return np.asarray(self.has[:, [names.index(m) for m in modalities]].any(axis=1))
+
+
+def stop_or_quarantine(faults: list[SampleError], on_error: str) -> None:
+    """Raise what is wrong with the data, unless faulty samples are to be set aside.
+
+    Raises:
+        InputError: the first fault, and how many there are.
+    """
+    if faults and on_error == "stop":
+        more = f" ({len(faults)} such samples in all)" if len(faults) > 1 else ""
+        raise InputError(f"{faults[0]}{more}")
+
+
+def _bag(raw: Any) -> list[Any]:
+    if raw is None:
+        return []
+    return raw if isinstance(raw, list) else [raw]
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(_bytes(v) for v in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_bytes(v) for v in value)
+    return int(getattr(value, "nbytes", 0)) or (len(value) if isinstance(value, str) else 64)
+
+
+def _digest(value: Any, update: Callable[[bytes], None]) -> None:
+    if isinstance(value, np.ndarray):
+        update(f"{value.dtype}{value.shape}".encode())
+        update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            update(str(key).encode())
+            _digest(value[key], update)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _digest(part, update)
+    else:
+        update(repr(value).encode())

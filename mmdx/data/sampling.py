@@ -1,0 +1,64 @@
+"""In what order samples are drawn: a function of (seed, epoch), so that workers and restarts change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+def shuffled(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every sample once, in random order: positions 0 to n-1."""
+    return rng.permutation(len(strata))
+
+
+def balanced(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """n draws with replacement, each stratum equally often on average, from stratum labels [n]."""
+    _, codes, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    return rng.choice(len(strata), size=len(strata), p=1 / counts[codes] / len(counts))
+
+
+ORDERS = {"shuffled": shuffled, "balanced": balanced}
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Draws ``(epoch, index)``: the epoch travels with the index, so a loader worker holds no state of its own.
+
+    Args:
+        indices: rows of the data set, [n].
+        order: "shuffled", "balanced" (by ``strata``), or None for the rows as they come, without augmentation (epoch -1).
+        strata: labels [n] that ``balanced`` draws evenly.
+        seed: the run's seed.
+        rank, world: this process's share is every ``world``-th draw from ``rank`` on. The last round is filled up from the
+            start, so that each rank has as many; a reader of evaluation rows drops what it has seen.
+    """
+
+    def __init__(
+        self,
+        indices: np.ndarray,
+        order: str | None,
+        strata: np.ndarray | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.indices, self.order, self.seed, self.rank, self.world = np.asarray(indices), order, seed, rank, world
+        self.strata = np.zeros(len(self.indices), int) if strata is None else np.asarray(strata)
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.world)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        if self.order is None:
+            positions, epoch = np.arange(len(self.indices)), -1
+        else:
+            rng = np.random.default_rng([self.seed, self.epoch])
+            positions, epoch = ORDERS[self.order](self.strata, rng), self.epoch
+        positions = np.resize(positions, len(self) * self.world)[self.rank :: self.world]
+        return ((epoch, int(i)) for i in self.indices[positions])

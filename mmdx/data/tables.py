@@ -1,0 +1,182 @@
+"""What the tables of all data sets share: reading them, naming a place in one, checking columns, labels and paths."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from mmdx.errors import InputError, SampleError
+from mmdx.types import Sample
+
+MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
+"""Cells that count as empty."""
+
+ADVICE = "Remove the row, or set data.on_error=quarantine to go on without it."
+
+
+class Place(NamedTuple):
+    """Where a raw input is named, for the sentence that says what is wrong with it.
+
+    Attributes:
+        table: name of the table, e.g. ``manifest.csv``; empty where a file is read on its own.
+        row: row in it, counted from 1 without the header.
+        sample_id: the sample's id.
+        folder: folder that paths are shown relative to.
+    """
+
+    table: str = ""
+    row: int | None = None
+    sample_id: str = ""
+    folder: str = ""
+
+    def shown(self, path: str | Path) -> str:
+        """The path as the table gives it where it lies in the folder, else in full."""
+        path = Path(path)
+        return str(path.relative_to(self.folder)) if self.folder and path.is_relative_to(self.folder) else str(path)
+
+    def fault(self, problem: str, path: str | Path | None = None, advice: str = ADVICE) -> SampleError:
+        """The error for a problem found here: one sentence with table and row in front and what to do behind."""
+        where = f"{self.table}, row {self.row}: " if self.table else ""
+        tail = f" {advice}" if self.table else ""
+        file = self.shown(path) if path is not None else self.table
+        return SampleError(f"{where}{problem}.{tail}", sample_id=self.sample_id, file=file, row=self.row)
+
+
+NOWHERE = Place()
+
+
+def read_table(path: str | Path, key: str) -> pd.DataFrame:
+    """A CSV (.csv, .tsv) or Parquet (.parquet, .pq) file with every cell a stripped string or None.
+
+    Nothing is guessed: ids keep their leading zeros, and "NA" and the like are empty (``MISSING``). The index is the row,
+    counted from 1 without the header; wholly empty rows are left out and the others keep their number.
+
+    Args:
+        path: the file.
+        key: the config key that named it, for the messages.
+
+    Raises:
+        InputError: where the file is missing, empty, not text in UTF-8, ragged, or has a column twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{key}={path}: no such file. Give a CSV or Parquet file.")
+    frame = _parquet(path) if path.suffix in {".parquet", ".pq"} else _csv(path)
+    twice = frame.columns[frame.columns.duplicated()].tolist()
+    if twice:
+        raise InputError(f"{path.name}: column '{twice[0]}' is there more than once. Rename one of them.")
+    for name in frame.columns:
+        values = [None if v is None or v != v else str(v).strip() for v in frame[name]]
+        frame[name] = pd.Series([None if v in MISSING else v for v in values], index=frame.index, dtype=object)
+    frame = frame[frame.notna().any(axis=1)]
+    if frame.empty:
+        raise InputError(f"{path.name}: there is no row below the header. Give at least one row for each class.")
+    return frame
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    separator = "\t" if path.suffix == ".tsv" else ","
+    options: Any = dict(sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
+    try:  # the header is read as a row: pandas would otherwise take a row that is one cell too long for one with an index
+        frame = pd.read_csv(path, header=None, **options)
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path.name}: the file is empty. Give a header and one row a sample.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name}: the file is not text in UTF-8. Save it as UTF-8.") from None
+    except pd.errors.ParserError as error:
+        reason = str(error).rsplit("error: ", 1)[-1].strip()
+        raise InputError(f"{path.name}: {reason}. Put text that holds '{separator}' or a line break in double quotes.") from None
+    header = [str(name).strip() for name in frame.iloc[0]]
+    return frame.iloc[1:].set_axis(header, axis=1)
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path.name}: not a Parquet file that can be read ({str(error).splitlines()[0]}).") from None
+    columns: dict[str, Any] = {}
+    for name in frame.columns:  # whole numbers with gaps come as floats; an id 17 must not become 17.0
+        values = frame[name]
+        whole = pd.api.types.is_float_dtype(values) and values.dropna().mod(1).eq(0).all()
+        columns[str(name).strip()] = values.astype("Int64").astype(object).where(values.notna(), None) if whole else values.astype(object)
+    return pd.DataFrame(columns).set_axis(range(1, len(frame) + 1), axis=0)
+
+
+def need_columns(frame: pd.DataFrame, wanted: Mapping[str, str], file: str) -> None:
+    """Check that columns are there.
+
+    Args:
+        wanted: column by the config key that asks for it.
+
+    Raises:
+        InputError: for the first that is not, with what is there and the nearest name.
+    """
+    there = [str(name) for name in frame.columns]
+    for key, column in wanted.items():
+        if column not in there:
+            near = difflib.get_close_matches(column, there, n=1)
+            hint = f"Did you mean '{near[0]}'? " if near else ""
+            raise InputError(f"{file}: no column '{column}' (asked for by {key}). {hint}Columns: {', '.join(there)}.")
+
+
+def inside(folder: Path, cell: str, kind: str, place: Place) -> Path:
+    """The file that a cell names, which may not lie outside the folder, neither by ``..`` nor by a link.
+
+    Raises:
+        SampleError: where it does.
+    """
+    path = folder / cell
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise place.fault(f"{kind} file '{cell}' lies outside the table's folder {folder}; move it into the folder", cell)
+    return path
+
+
+def need_folder(root: str | Path, holds: str) -> Path:
+    """The folder that ``data.root`` names.
+
+    Raises:
+        InputError: where there is none.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise InputError(f"data.root={root}: no such folder. Give the folder that holds {holds}.")
+    return root
+
+
+def build_table(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
+    """A cohort's table; ids and names are objects so that an unknown one stays None."""
+    frame = pd.DataFrame({name: pd.Series(list(values), dtype=object) for name, values in columns.items()})
+    for name in frame.columns:
+        if name.startswith("target"):
+            frame[name] = frame[name].infer_objects()
+    return frame
+
+
+def check_classes(table: pd.DataFrame, file: str) -> None:
+    """Check that there is something to tell apart.
+
+    Raises:
+        InputError: where no row is left, or a target has one class only.
+    """
+    if table.empty:
+        raise InputError(f"{file}: no usable row is left. Mend the rows that were set aside.")
+    for name in [column for column in table.columns if column == "target" or column.startswith("target_")]:
+        classes = sorted({str(value) for value in table[name].dropna() if value != -1 or name == "target"})
+        if len(classes) < 2:
+            label = "the target" if name == "target" else f"label '{name.removeprefix('target_')}'"
+            found = f"class {classes[0]}" if classes else "no labelled row"
+            raise InputError(f"{file}: {label} has only one class in {len(table)} rows ({found}). Give rows of at least two classes.")
+
+
+def sample(table: pd.DataFrame, index: int, inputs: dict[str, Any]) -> Sample:
+    """One row of a cohort's table with its raw inputs; the target of several labels is a dict."""
+    row = {str(name): None if pd.isna(value) else value for name, value in table.iloc[index].items()}
+    labels = {name.removeprefix("target_"): value for name, value in row.items() if name.startswith("target_")}
+    meta = {name: row[name] for name in ("sample_id", "patient_id", "site")}
+    meta |= {name.removeprefix("meta_"): value for name, value in row.items() if name.startswith("meta_")}
+    return Sample(inputs, labels or row["target"], meta)

@@ -1,0 +1,92 @@
+"""Evaluate a finished run's models again, on the data they were trained from or on other data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from mmdx.configuration import check_data, check_targets
+from mmdx.errors import InputError
+from mmdx.files import write_text
+from mmdx.run import CONFIG, finish
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Predict with every model of ``cfg.run``, into Hydra's run folder, and score.
+
+    On the run's own data each model predicts its own validation and test rows. On other data every usable row is a test row; where
+    a run has several folds, their models' probabilities are averaged, and the threshold comes from the source's validation rows.
+
+    Raises:
+        InputError: where the run cannot be read, or the data has not its modalities.
+    """
+    if OmegaConf.is_missing(cfg, "run"):
+        raise InputError("run: not given; name the folder of a finished run, as in run=runs/xray_text/2026-01-31_12-00-00.")
+    source = Path(str(cfg.run)).expanduser()
+    if not (source / CONFIG).exists():
+        raise InputError(f"run={cfg.run}: no run there (no {CONFIG}); give the folder of a finished run.")
+    trained = read_config(source / CONFIG)
+    node = OmegaConf.to_container(cfg.data, resolve=False)
+    given = {k: v for k, v in node.items() if v is not None} if isinstance(node, dict) else {}
+    other = bool(set(given) - {"num_workers", "batch_size", "cache", "cache_gb"})
+    with open_dict(trained):
+        if "_target_" in given:
+            trained.data = given
+        else:
+            trained.data = OmegaConf.merge(trained.data, given)
+        trained.evaluation = cfg.evaluation
+    check_targets(trained)
+    check_data(trained)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from mmdx.parts import study_from
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    study = study_from(trained, source)
+    study.folder = folder
+    study.prepare()
+    frame = study.evaluate(source, everything=other)
+    if other:
+        frame = average_models(pd.concat([source_validation(source), frame], ignore_index=True))
+    write_text(folder / CONFIG, OmegaConf.to_yaml(trained, resolve=True))
+    study.finish(frame)
+    finish(folder, trained)
+
+
+def read_config(path: Path) -> DictConfig:
+    """A run's config.
+
+    Raises:
+        InputError: where it isn't one.
+    """
+    try:
+        cfg = OmegaConf.load(path)
+    except Exception as fault:
+        raise InputError(f"{path}: not a config ({str(fault).splitlines()[0]}).") from None
+    if not isinstance(cfg, DictConfig) or not {"data", "encoders", "fusion", "task", "split", "training"} <= set(cfg):
+        raise InputError(f"{path}: not the config of a run; it lacks data, encoders, fusion, task, split or training.")
+    return cfg
+
+
+def source_validation(source: Path) -> pd.DataFrame:
+    """The validation rows of the source run, which its decision thresholds come from."""
+    path = source / "predictions.parquet"
+    if not path.exists():
+        raise InputError(f"{path}: no such file; the run has not finished.")
+    rows = pd.read_parquet(path)
+    return rows[(rows["split"] == "val") & (rows["ablation"] == "offered")]
+
+
+def average_models(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a sample, subset and seed: the mean of the fold models' probabilities."""
+    if "fold" not in frame:
+        return frame
+    keys = [c for c in ("seed", "split", "ablation", "modalities", "sample_id") if c in frame]
+    probabilities = [c for c in map(str, frame) if c.startswith("prob")]
+    how: dict[Any, str] = {c: "mean" if c in probabilities else "first" for c in frame if c not in keys and c != "fold"}
+    averaged = frame.groupby(keys, sort=False, as_index=False, dropna=False).agg(how)
+    return averaged[[c for c in frame if c != "fold"]]

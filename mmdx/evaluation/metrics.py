@@ -1,0 +1,157 @@
+"""Metrics of predictions under row weights, for many weightings at once: what the point values and the bootstrap share.
+
+A statistic is a callable: counts [C, R], how often each of C units occurs in each of R weightings, give a dict from metric to
+values [R], NaN where the metric is undefined for that weighting. All ones in one column give the value itself.
+
+Conventions: higher probability means class 1; a row is called positive where ``prob >= threshold``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+RANKING = ("auroc", "auprc", "sensitivity_at_90_specificity")
+AT_THRESHOLD = ("balanced_accuracy", "sensitivity", "specificity")
+EXTRA = ("macc",)
+BINARY = ("auroc", "auprc", "sensitivity_at_90_specificity", "balanced_accuracy", "sensitivity", "specificity", "brier")
+SPECIFICITY = 0.9
+
+
+class BinaryMetrics:
+    """Metrics of a binary target.
+
+    - ``auroc``: chance that a positive row has a higher probability than a negative one, ties counting half.
+    - ``auprc``: average precision, sum over thresholds of (R_k - R_{k-1}) P_k, without interpolation.
+    - ``sensitivity_at_90_specificity``: the largest sensitivity among the thresholds whose specificity is at least 0.9, without
+      interpolation between points of the ROC curve; 0 where only "nobody is positive" has it.
+    - ``sensitivity``, ``specificity``, ``balanced_accuracy`` (their mean), at the given threshold; ``macc`` is PhysioNet's name of the last.
+    - ``brier``: mean of (prob - target)^2 (Brier 1950).
+
+    Args:
+        target: [n] of 0 and 1.
+        prob: [n] in 0 to 1.
+        unit: [n] of 0 to C - 1, the unit that is drawn in resampling and each row belongs to.
+        threshold: [n], the decision threshold of each row; needed by the metrics at a threshold.
+        names: which metrics.
+    """
+
+    def __init__(
+        self, target: np.ndarray, prob: np.ndarray, unit: np.ndarray, threshold: np.ndarray | None = None, names: Iterable[str] = BINARY
+    ) -> None:
+        self.names = tuple(names)
+        positive = np.asarray(target) == 1
+        prob = np.asarray(prob, dtype=np.float64)
+        unit = np.asarray(unit)
+        if set(self.names) & set(RANKING):
+            self._rank(positive, prob, unit)
+        columns = {"positives": positive, "negatives": ~positive, "error": (prob - positive) ** 2}
+        if threshold is not None:
+            called = prob >= threshold
+            columns |= {"hits": positive & called, "rejections": ~positive & ~called}
+        clusters = int(unit.max()) + 1 if len(unit) else 0
+        self.totals = {name: np.bincount(unit, weights=column, minlength=clusters) for name, column in columns.items()}
+
+    def _rank(self, positive: np.ndarray, prob: np.ndarray, unit: np.ndarray) -> None:
+        order = np.argsort(-prob, kind="stable")
+        up, down = order[positive[order]], order[~positive[order]]
+        self.up, self.down = unit[up], unit[down]  # units of the positive and negative rows, from the highest probability down
+        self.up_until_up = np.searchsorted(-prob[up], -prob[up], side="right")  # of positives with at least this probability
+        self.down_until_up = np.searchsorted(-prob[down], -prob[up], side="right")
+        self.up_above_down = np.searchsorted(-prob[up], -prob[down], side="left")
+        self.up_until_down = np.searchsorted(-prob[up], -prob[down], side="right")
+
+    def __call__(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Values [R] of each metric."""
+        rows = len(next(iter(self.totals.values())))
+        total = {name: np.einsum("cr,c->r", counts[:rows], column) for name, column in self.totals.items()}
+        found: dict[str, np.ndarray] = {}
+        if set(self.names) & set(RANKING):
+            found |= self._ranking(counts)
+        if "hits" in total:
+            found["sensitivity"] = _ratio(total["hits"], total["positives"])
+            found["specificity"] = _ratio(total["rejections"], total["negatives"])
+            found["balanced_accuracy"] = found["macc"] = (found["sensitivity"] + found["specificity"]) / 2
+        found["brier"] = _ratio(total["error"], total["positives"] + total["negatives"])
+        return {name: found[name] for name in self.names}
+
+    def _ranking(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        resamples = counts.shape[1]
+        if not len(self.up) or not len(self.down):
+            return dict.fromkeys(RANKING, np.full(resamples, np.nan))
+        up, down = counts[self.up], counts[self.down]
+        ups, downs = _cumulated(up), _cumulated(down)
+        undefined = (ups[-1] == 0) | (downs[-1] == 0)
+        found = {}
+        if "auroc" in self.names:
+            wins = np.einsum("nr,nr->r", down, ups[self.up_above_down]) + np.einsum("nr,nr->r", down, ups[self.up_until_down])
+            found["auroc"] = _ratio(wins / 2, ups[-1] * downs[-1])
+        if set(self.names) & {"auprc", "sensitivity_at_90_specificity"}:
+            hits, alarms = ups[self.up_until_up], downs[self.down_until_up]
+            if "auprc" in self.names:
+                precision = np.divide(hits, hits + alarms, out=np.zeros_like(hits), where=hits > 0)
+                found["auprc"] = _ratio(np.einsum("nr,nr->r", up, precision), ups[-1])
+            allowed = (1 - SPECIFICITY) * downs[-1] * (1 + 1e-9)
+            reached = (alarms <= allowed).sum(axis=0)
+            best = np.where(reached > 0, hits[reached - 1, np.arange(resamples)], 0.0)
+            found["sensitivity_at_90_specificity"] = _ratio(best, ups[-1])
+        for values in found.values():
+            values[undefined] = np.nan
+        return found
+
+
+def _cumulated(weights: np.ndarray) -> np.ndarray:
+    """Sums of the first 0, 1, ... n rows, [n + 1, R]."""
+    out = np.zeros((len(weights) + 1, weights.shape[1]))
+    np.cumsum(weights, axis=0, out=out[1:])
+    return out
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+
+
+def weighted(statistic: Statistic, weights: np.ndarray) -> dict[str, float]:
+    """A statistic's values under one weighting [C]."""
+    return {name: float(values[0]) for name, values in statistic(np.asarray(weights, dtype=np.float64)[:, None]).items()}
+
+
+def binary_metrics(
+    target: np.ndarray, prob: np.ndarray, threshold: float = 0.5, weights: np.ndarray | None = None, extra: Iterable[str] = ()
+) -> dict[str, float | None]:
+    """Every metric of a binary target [n] and its probabilities [n]; None where one is undefined, as with one class only.
+
+    Args:
+        target: 0 and 1.
+        prob: probability of 1.
+        threshold: a row is positive where its probability reaches it.
+        weights: of the rows; 1 each where not given.
+        extra: further names, such as ``macc``.
+    """
+    n = len(target)
+    statistic = BinaryMetrics(target, prob, np.arange(n), np.full(n, threshold), (*BINARY, *extra))
+    values = weighted(statistic, np.ones(n) if weights is None else weights)
+    return {name: None if np.isnan(value) else value for name, value in values.items()}
+
+
+def auroc(target: np.ndarray, prob: np.ndarray, weights: np.ndarray | None = None) -> float | None:
+    """Area under the ROC curve, ties counting half; None with one class only."""
+    return binary_metrics(target, prob, weights=weights)["auroc"]
+
+
+def auprc(target: np.ndarray, prob: np.ndarray, weights: np.ndarray | None = None) -> float | None:
+    """Average precision; None with one class only."""
+    return binary_metrics(target, prob, weights=weights)["auprc"]
+
+
+def sensitivity_at_90_specificity(target: np.ndarray, prob: np.ndarray, weights: np.ndarray | None = None) -> float | None:
+    """The largest sensitivity among thresholds with a specificity of at least 0.9; None with one class only."""
+    return binary_metrics(target, prob, weights=weights)["sensitivity_at_90_specificity"]
+
+
+def brier(target: np.ndarray, prob: np.ndarray, weights: np.ndarray | None = None) -> float | None:
+    """Mean squared difference of probability and target."""
+    return binary_metrics(target, prob, weights=weights)["brier"]

@@ -1,0 +1,216 @@
+"""The table of predictions: read, checked, and put into one canonical form that everything else here relies on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmdx.errors import InputError
+
+FILE = "predictions.parquet"
+KINDS = ("binary", "multiclass", "multilabel")
+ABLATIONS = ("offered", "retrained")
+KEY = ["sample_id", "fold", "seed", "modalities", "ablation", "split"]
+DEFAULTS = {"fold": "", "seed": "", "modalities": "all", "ablation": "offered", "split": "test"}
+
+
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """A predictions table as it stands in the file.
+
+    Args:
+        path: a folder that holds ``predictions.parquet``, or a Parquet or CSV file.
+
+    Raises:
+        InputError: where there is no such file, or it cannot be read.
+    """
+    file = predictions_file(path)
+    try:
+        if file.suffix == ".csv":
+            return pd.read_csv(file, dtype={"sample_id": str, "patient_id": str, "fold": str, "seed": str})
+        return pd.read_parquet(file)
+    except Exception as fault:
+        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+        raise InputError(f"{file}: cannot be read as a table of predictions ({reason}); write it again as Parquet or CSV.") from None
+
+
+def predictions_file(path: str | Path) -> Path:
+    """The file that a folder or file name stands for.
+
+    Raises:
+        InputError: where there is none.
+    """
+    given = Path(path).expanduser()
+    file = given / FILE if given.is_dir() else given
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; give a folder that holds {FILE}, or the file itself.")
+    return file
+
+
+def kind_of(frame: pd.DataFrame) -> str:
+    """What was predicted, from the columns: "binary", "multiclass" or "multilabel".
+
+    Raises:
+        InputError: where the columns are none of these.
+    """
+    names = [str(c) for c in frame.columns]
+    if "target" in names and "prob" in names:
+        return "binary"
+    if "target" in names and any(n.startswith("prob_") for n in names):
+        return "multiclass"
+    if any(n.startswith("target_") for n in names) and any(n.startswith("prob_") for n in names):
+        return "multilabel"
+    raise InputError(
+        f"predictions: columns {names[:12]} lack a target with its probability; expected target and prob (binary), "
+        "target and prob_CLASS (multiclass), or target_LABEL and prob_LABEL (multilabel)."
+    )
+
+
+def outputs_of(frame: pd.DataFrame, kind: str) -> list[str]:
+    """Names of the classes or labels in the order of their columns; for a binary target one empty name."""
+    prefix = {"binary": "", "multiclass": "prob_", "multilabel": "target_"}[kind]
+    return [name.removeprefix(prefix) for name in _columns(frame, prefix)] if prefix else [""]
+
+
+def _columns(frame: pd.DataFrame, prefix: str) -> list[str]:
+    return [str(c) for c in frame.columns if str(c).startswith(prefix)]
+
+
+def subset_size(modalities: str) -> int:
+    """How many modalities a subset's name holds."""
+    return modalities.count("+") + 1
+
+
+def full_set(frame: pd.DataFrame) -> str:
+    """The name of the set of all modalities that occur."""
+    return "+".join(sorted({m for name in frame["modalities"].unique() for m in name.split("+")}))
+
+
+def checked(frame: pd.DataFrame, source: str = "predictions") -> pd.DataFrame:
+    """The table in canonical form: optional columns filled in, text keys, rows sorted by sample, fold, seed, subset.
+
+    Args:
+        frame: columns as in docs/metrics.md; rows in any order.
+        source: how the table is called in messages, such as its file.
+
+    Raises:
+        InputError: for missing columns, probabilities that are none, targets outside the classes, duplicated rows, no test rows
+            or one class only; the message names the row (counted from 1) and column.
+    """
+    kind = kind_of(frame)
+    if "sample_id" not in frame:
+        raise InputError(f"{source}: has no column sample_id; every row needs the id of its sample.")
+    frame = _with_keys(frame.reset_index(drop=True), source)
+    _check_probabilities(frame, kind, source)
+    frame = _with_targets(frame, kind, source)
+    repeated = frame.duplicated(KEY)
+    if repeated.any():
+        row = int(np.argmax(repeated))
+        where = ", ".join(f"{k}={frame[k].iloc[row]}" for k in KEY if frame[k].iloc[row] != "")
+        raise InputError(f"{source}, row {row + 1}: the same prediction a second time ({where}); keep one row for each.")
+    frame = frame.sort_values(KEY, ignore_index=True)
+    _check_test_rows(frame, kind, source)
+    return frame
+
+
+def _with_keys(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    nameless = frame["sample_id"].isna()
+    if nameless.any():
+        raise InputError(f"{source}, row {int(np.argmax(nameless)) + 1}: sample_id is empty; every row needs the id of its sample.")
+    columns: dict[str, Any] = {"sample_id": frame["sample_id"].astype(str)}
+    for name, default in DEFAULTS.items():
+        given = frame[name].astype(object) if name in frame else pd.Series(default, index=frame.index)
+        columns[name] = _mapped(given, _text).fillna(default).astype(str)
+    columns["modalities"] = _mapped(columns["modalities"], _sorted_names)
+    if "present" in frame:
+        columns["present"] = _mapped(frame["present"].astype(object).fillna("").astype(str), _sorted_names)
+    if "meta_site" in frame:
+        columns["meta_site"] = _mapped(frame["meta_site"].astype(object), _text)
+    odd = ~columns["ablation"].isin(ABLATIONS)
+    if odd.any():
+        row = int(np.argmax(odd))
+        raise InputError(f"{source}, row {row + 1}: ablation={columns['ablation'].iloc[row]}; must be one of {', '.join(ABLATIONS)}.")
+    if "patient_id" in frame:
+        known = frame["patient_id"].notna() & (frame["patient_id"].astype(str).str.strip() != "")
+        columns["patient_id"] = _mapped(frame["patient_id"].astype(object), _text).where(known, None)
+    return frame.assign(**columns)
+
+
+def _mapped(column: pd.Series, change: Callable[[Any], str]) -> pd.Series:
+    """A column with each value changed, once for each different value; empty ones stay empty."""
+    return column.map({value: change(value) for value in column.dropna().unique()})
+
+
+def _text(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _sorted_names(joined: str) -> str:
+    return "+".join(sorted(joined.split("+")))
+
+
+def _check_probabilities(frame: pd.DataFrame, kind: str, source: str) -> None:
+    columns = ["prob"] if kind == "binary" else _columns(frame, "prob_")
+    for column in columns + ["oracle"] * ("oracle" in frame):
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        wrong = ~((values >= 0) & (values <= 1))
+        if column == "oracle":
+            wrong &= ~np.isnan(values)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(f"{source}, row {row + 1}: {column}={frame[column].iloc[row]}; a probability must lie in 0 to 1.")
+    if kind == "multiclass":
+        total = frame[columns].to_numpy(np.float64).sum(axis=1)
+        wrong = np.abs(total - 1) > 1e-3
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(f"{source}, row {row + 1}: the probabilities of the classes sum to {total[row]:.4g}; they must sum to 1.")
+
+
+def _with_targets(frame: pd.DataFrame, kind: str, source: str) -> pd.DataFrame:
+    if kind == "multiclass":
+        classes = outputs_of(frame, kind)
+        target = _mapped(frame["target"].astype(object), _text)
+        _refuse_targets(~target.isin(classes), frame["target"], source, f"one of the classes that have a prob_ column, {classes}")
+        return frame.assign(target=target)
+    names = ["target"] if kind == "binary" else _columns(frame, "target_")
+    if kind == "multilabel":
+        targets, probabilities = outputs_of(frame, kind), [name.removeprefix("prob_") for name in _columns(frame, "prob_")]
+        unpaired = sorted(set(targets) ^ set(probabilities))
+        if unpaired:
+            lacks = "prob_" if unpaired[0] in targets else "target_"
+            raise InputError(f"{source}: label {unpaired[0]!r} has no column {lacks}{unpaired[0]}; each label needs target_ and prob_.")
+    columns: dict[str, Any] = {}
+    for name in names:
+        values = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        unlabelled = frame[name].isna().to_numpy() if kind == "multilabel" else np.zeros(len(frame), bool)
+        expected = "1 or 0" + (", or empty where unlabelled" if kind == "multilabel" else "")
+        _refuse_targets(~np.isin(values, (0, 1)) & ~unlabelled, frame[name], source, expected)
+        columns[name] = values
+    return frame.assign(**columns)
+
+
+def _refuse_targets(wrong: np.ndarray | pd.Series, given: pd.Series, source: str, expected: str) -> None:
+    if np.any(wrong):
+        row = int(np.argmax(wrong))
+        raise InputError(f"{source}, row {row + 1}: {given.name}={given.iloc[row]}; expected {expected}.")
+
+
+def _check_test_rows(frame: pd.DataFrame, kind: str, source: str) -> None:
+    test = frame[frame["split"] == "test"]
+    if not len(test):
+        there = sorted(frame["split"].unique())
+        raise InputError(f"{source}: has no test rows (split has {there}); metrics are made from the rows with split=test.")
+    names = _columns(frame, "target_") if kind == "multilabel" else ["target"]
+    for name in names + ["patient_id"] * ("patient_id" in test):
+        values = test.groupby("sample_id", sort=False)[name].nunique()
+        if (values > 1).any():
+            sample = values.index[int(np.argmax(values > 1))]
+            raise InputError(f"{source}: sample {sample!r} has different values of {name} in its test rows; one sample has one.")
+    if all(test[name].nunique() < 2 for name in names):
+        only = _text(test[names[0]].dropna().iloc[0]) if test[names[0]].notna().any() else "none"
+        what = f"class {only}" if kind != "multilabel" else "one class of each label"
+        raise InputError(f"{source}: all {len(test)} test rows have {what}; metrics need rows of at least two classes.")

@@ -1,0 +1,197 @@
+"""From ``predictions.parquet`` to ``metrics.json``; docs/metrics.md describes both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mmdx.errors import InputError
+from mmdx.evaluation.metrics import EXTRA
+from mmdx.evaluation.predictions import checked, full_set, kind_of, outputs_of, predictions_file, read_predictions, subset_size
+from mmdx.evaluation.scorer import Scorer
+from mmdx.evaluation.threshold import described, row_thresholds, thresholds
+from mmdx.files import write_json
+
+METRICS = "metrics.json"
+PAIR = ["sample_id", "fold", "seed"]
+Optimum = Mapping[str, Mapping[str, float]]
+
+
+def score_folder(
+    folder: str | Path,
+    *,
+    extra_metrics: Iterable[str] | None = None,
+    resamples: int | None = None,
+    seed: int | None = None,
+    unit_name: str | None = None,
+    optimum: Optimum | None = None,
+) -> dict[str, Any]:
+    """Score a folder's ``predictions.parquet`` and write ``metrics.json`` beside it.
+
+    What is not given is as in the folder's earlier ``metrics.json``, so that scoring again gives the same file, or else as in ``score``.
+
+    Raises:
+        InputError: as ``read_predictions`` and ``score``.
+    """
+    file = predictions_file(folder)
+    given = {"extra_metrics": extra_metrics, "resamples": resamples, "seed": seed, "unit_name": unit_name, "optimum": optimum}
+    chosen = _earlier_settings(file.with_name(METRICS)) | {k: v for k, v in given.items() if v is not None}
+    metrics = score(read_predictions(file), source=str(file), **chosen)
+    write_json(file.with_name(METRICS), metrics)
+    return metrics
+
+
+def _earlier_settings(file: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    names = ("extra_metrics", "resamples", "seed", "unit_name", "optimum")
+    return {name: settings[name] for name in names if name in settings}
+
+
+def score(
+    frame: pd.DataFrame,
+    *,
+    extra_metrics: Iterable[str] = (),
+    resamples: int = 1000,
+    seed: int = 0,
+    unit_name: str | None = None,
+    optimum: Optimum | None = None,
+    source: str = "predictions",
+) -> dict[str, Any]:
+    """Metrics with 95 % intervals, as they stand in ``metrics.json``.
+
+    Args:
+        frame: predictions, columns as in docs/metrics.md, rows in any order.
+        extra_metrics: further metrics, of which there is one: ``macc``.
+        resamples: number of bootstrap resamples, at least 1.
+        seed: of the bootstrap.
+        unit_name: what a sample is called where patients are not known, such as "recording"; "sample" where not given.
+        optimum: of a subset the best value of each metric in the population, where it is known.
+        source: how the table is called in messages.
+
+    Raises:
+        InputError: where the table is not one of predictions, or an argument is out of range.
+    """
+    extra = tuple(extra_metrics)
+    kind, table = kind_of(frame), checked(frame, source)
+    unknown = [name for name in extra if name not in EXTRA]
+    if unknown or (extra and kind == "multiclass"):
+        raise InputError(f"extra_metrics={list(extra)}: must be of {', '.join(EXTRA)}, for a binary or multilabel target.")
+    table = _with_full_set_as_retrained(table)
+    outputs = outputs_of(table, kind)
+    table, threshold = _with_thresholds(table, kind, outputs)
+    test = table[table["split"] == "test"]
+    patients = "patient_id" in test and bool(test["patient_id"].notna().all())
+    unit = "patient" if patients else unit_name or "sample"
+    test = test.assign(unit=pd.factorize(test["patient_id" if patients else "sample_id"])[0])[_needed(test)]
+    scorer = Scorer(kind, outputs, unit, extra, resamples, seed, optimum or {})
+    full = full_set(test)
+    settings = {"extra_metrics": list(extra), "resamples": resamples, "seed": seed, "unit_name": unit_name, "optimum": optimum}
+    return {
+        "kind": kind,
+        **({"outputs": outputs} if kind != "binary" else {}),
+        "modalities": full.split("+"),
+        "full": full,
+        "unit": unit,
+        "folds": test["fold"].nunique(),
+        "seeds": test["seed"].nunique(),
+        "settings": {name: value for name, value in settings.items() if value is not None},
+        **_sections(scorer, test, full),
+        "threshold": threshold,
+        "differences": _differences(scorer, test, full),
+    }
+
+
+def _needed(test: pd.DataFrame) -> list[str]:
+    """The columns that scores rest on; the others would only be copied about."""
+    named = ("sample_id", "fold", "seed", "modalities", "ablation", "present", "oracle", "meta_site")
+    return [c for c in test if c in named or str(c).startswith(("target", "prob", "threshold"))] + ["unit"]
+
+
+def _with_full_set_as_retrained(table: pd.DataFrame) -> pd.DataFrame:
+    """The model that was trained on everything is also the largest of the retrained ones, where the table doesn't say so itself."""
+    full = full_set(table)
+    retrained = table["ablation"] == "retrained"
+    if not retrained.any() or (retrained & (table["modalities"] == full)).any():
+        return table
+    same = table[~retrained & (table["modalities"] == full)].assign(ablation="retrained")
+    return pd.concat([table, same], ignore_index=True)
+
+
+def _with_thresholds(table: pd.DataFrame, kind: str, outputs: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    if kind == "multiclass":
+        return table, {"source": "none", "rule": "the class with the highest probability"}
+    found = thresholds(table, outputs)
+    values = row_thresholds(table, found, outputs)
+    names = ["threshold"] if kind == "binary" else [f"threshold_{label}" for label in outputs]
+    return table.assign(**dict(zip(names, values.T, strict=True))), described(found)
+
+
+def _sections(scorer: Scorer, test: pd.DataFrame, full: str) -> dict[str, Any]:
+    complete = _complete(test, full)
+    sections: dict[str, Any] = {}
+    for name, ablation in (("test", "offered"), ("retrained", "retrained")):
+        rows = test[test["ablation"] == ablation]
+        if not len(rows) and name == "retrained":
+            continue
+        sections[name] = _subsets(scorer, rows, within_site=True)
+        if complete is not None:
+            sections[f"{name}_complete"] = _subsets(scorer, rows[rows["sample_id"].isin(complete)])
+    offered = test[test["ablation"] == "offered"]
+    for name, column in (("by_site", "meta_site"), ("by_fold", "fold")):
+        if column in offered and offered[column].nunique() > 1:
+            groups = offered[offered[column].notna()].groupby(column, sort=True)
+            sections[name] = {str(group): _subsets(scorer, rows) for group, rows in groups}
+    return sections
+
+
+def _subsets(scorer: Scorer, rows: pd.DataFrame, within_site: bool = False) -> dict[str, Any]:
+    """Entries of each subset of modalities, the largest first."""
+    found = {}
+    for subset in sorted(rows["modalities"].unique(), key=lambda name: (-subset_size(name), name)):
+        own = rows[rows["modalities"] == subset]
+        found[str(subset)] = scorer.score(own)
+        if within_site and "meta_site" in own and own["meta_site"].nunique() > 1:
+            found[str(subset)]["auroc_within_site"] = scorer.within_site(own)
+    return found
+
+
+def _complete(test: pd.DataFrame, full: str) -> set[str] | None:
+    """Samples that have every modality; None where that is all or not known, so that there is nothing to tell apart."""
+    rows = test[test["modalities"] == full]
+    if "present" not in test or not len(rows):
+        return None
+    complete = rows["present"] == full
+    return None if complete.all() or not complete.any() else set(rows.loc[complete, "sample_id"])
+
+
+def _differences(scorer: Scorer, test: pd.DataFrame, full: str) -> dict[str, Any]:
+    """What each modality adds: the full set minus the full set without it, on the rows that both have."""
+    complete = _complete(test, full)
+    found: dict[str, Any] = {}
+    for ablation in ("offered", "retrained"):
+        rows = test[test["ablation"] == ablation]
+        for modality in full.split("+"):
+            rest = "+".join(m for m in full.split("+") if m != modality)
+            pair = _paired(rows[rows["modalities"] == full], rows[rows["modalities"] == rest])
+            if not len(pair[0]):
+                continue
+            entry = scorer.difference(*pair) | {"rows": "all"}
+            if complete is not None:
+                both = [table[table["sample_id"].isin(complete)] for table in pair]
+                if len(both[0]):
+                    entry["complete"] = scorer.difference(*both) | {"rows": "complete"}
+            found.setdefault(ablation, {})[modality] = entry
+    return found
+
+
+def _paired(full: pd.DataFrame, rest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of both tables that share sample, fold and seed, in the same order."""
+    keys = [pd.MultiIndex.from_frame(table[PAIR]) for table in (full, rest)]
+    return full[keys[0].isin(keys[1])], rest[keys[1].isin(keys[0])]

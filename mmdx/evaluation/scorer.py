@@ -1,0 +1,178 @@
+"""From rows of the predictions table to scored entries, the leaves of ``metrics.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmdx.evaluation.intervals import Interval, bootstrap
+from mmdx.evaluation.metrics import BINARY, RANKING, BinaryMetrics, Statistic, weighted
+from mmdx.evaluation.panels import MULTICLASS, Difference, Mean, MulticlassMetrics, MultilabelMetrics
+
+Entry = dict[str, Any]
+DIFFERENCES = ("auroc", "auprc", "brier")
+WITH_ORACLE = (*RANKING, "brier")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores rows of one predictions table in canonical form, whose column ``unit`` numbers the units that are drawn.
+
+    Attributes:
+        kind: "binary", "multiclass" or "multilabel".
+        outputs: names of the classes or labels, in the order of the columns.
+        unit: what is drawn in resampling, as it is called in the results.
+        extra: further metrics, such as ``macc``.
+        resamples, seed: of the bootstrap.
+        optimum: of a subset the best value of each metric in the population, where it is known.
+    """
+
+    kind: str
+    outputs: list[str]
+    unit: str
+    extra: tuple[str, ...] = ()
+    resamples: int = 1000
+    seed: int = 0
+    optimum: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics, without the labels' own."""
+        return MULTICLASS if self.kind == "multiclass" else (*BINARY, *self.extra)
+
+    def score(self, rows: pd.DataFrame) -> dict[str, Entry]:
+        """Every metric of the rows of one subset, with its interval; ``a binary table has column ``threshold``, a multilabel one ``threshold_LABEL``."""
+        parts = self._by_seed(rows)
+        units = _units(rows["unit"])
+        statistics = [self._statistic(part, units[place]) for part, place in parts]
+        entries = self._entries(Mean(statistics), statistics, rows, units)
+        self._add_oracle(entries, rows)
+        return entries
+
+    def within_site(self, rows: pd.DataFrame) -> Entry:
+        """Mean over the sites with both classes of the AUROC within the site."""
+        usable = [part for _, part in rows[rows["meta_site"].notna()].groupby("meta_site", sort=True) if self._has_auroc(part)]
+        if not usable:
+            nothing = {"value": None, "low": None, "high": None} | self._counts(rows, self.outputs)
+            return nothing | {"method": None, "reason": "no site has rows of both classes"}
+        kept = pd.concat(usable).sort_index()
+        units = _units(kept["unit"])
+        statistics: list[Statistic] = []
+        for part, place in self._by_seed(kept):
+            places = [np.flatnonzero(part["meta_site"] == site) for site in part["meta_site"].unique()]
+            own = [self._statistic(part.iloc[p], units[place][p], only_auroc=True) for p in places]
+            statistics.append(Mean(own))
+        entry = self._entries(Mean(statistics), statistics, kept, units)["auroc"]
+        return entry | {"sites": len(usable)}
+
+    def difference(self, full: pd.DataFrame, rest: pd.DataFrame) -> dict[str, Entry]:
+        """Metrics of ``full`` minus those of ``rest``, two tables of the same samples, folds and seeds in the same order."""
+        units = _units(full["unit"])
+        pairs = []
+        for (one, place), (two, _) in zip(self._by_seed(full), self._by_seed(rest), strict=True):
+            pairs.append(Difference(self._statistic(one, units[place]), self._statistic(two, units[place]), DIFFERENCES))
+        entries = self._entries(Mean(pairs), list(pairs), full, units)
+        oracles = [self._oracle(table) for table in (full, rest)]
+        for name in set(DIFFERENCES) & set(oracles[0]) & set(oracles[1]):
+            entries[name]["oracle"] = oracles[0][name] - oracles[1][name]
+        return entries
+
+    def _by_seed(self, rows: pd.DataFrame) -> list[tuple[pd.DataFrame, np.ndarray]]:
+        seeds = rows["seed"].to_numpy()
+        places = [np.flatnonzero(seeds == seed) for seed in sorted(set(seeds))]
+        return [(rows.iloc[place], place) for place in places]
+
+    def _statistic(self, rows: pd.DataFrame, unit: np.ndarray, only_auroc: bool = False) -> Statistic:
+        names = ("auroc",) if only_auroc else self.metrics
+        if self.kind == "binary":
+            target, prob, threshold = (rows[c].to_numpy(np.float64) for c in ("target", "prob", "threshold"))
+            return BinaryMetrics(target, prob, unit, threshold, names)
+        return self._several(rows, unit, names)
+
+    def _several(self, rows: pd.DataFrame, unit: np.ndarray, names: tuple[str, ...]) -> Statistic:
+        prob = rows[[f"prob_{name}" for name in self.outputs]].to_numpy(np.float64)
+        if self.kind == "multiclass":
+            return MulticlassMetrics(pd.Index(self.outputs).get_indexer(pd.Index(rows["target"])), prob, unit)
+        target = rows[[f"target_{name}" for name in self.outputs]].to_numpy(np.float64)
+        threshold = rows[[f"threshold_{name}" for name in self.outputs]].to_numpy(np.float64)
+        return MultilabelMetrics(target, prob, unit, threshold, self.outputs, names)
+
+    def _entries(self, statistic: Statistic, by_seed: list[Statistic], rows: pd.DataFrame, units: np.ndarray) -> dict[str, Entry]:
+        count = int(units.max()) + 1
+        found = bootstrap(statistic, count, len(rows), self.resamples, self.seed)
+        seeds = [weighted(s, np.ones(count)) for s in by_seed]
+        counts: dict[str, Entry] = {}
+        entries = {}
+        for name, result in found.items():
+            label = self._label(name)
+            if label not in counts:
+                counts[label] = self._counts(rows, [label] if label else self.outputs)
+            entry = self._entry(result, counts[label])
+            if len(seeds) > 1:
+                values = [s[name] for s in seeds]
+                entry |= {"seeds": len(seeds), "sd_over_seeds": _number(float(np.std(values, ddof=1)))}
+            entries[name] = entry
+        return entries
+
+    def _label(self, name: str) -> str:
+        """The label that a metric belongs to, "" where it is none's own."""
+        own = [label for label in self.outputs if any(name == f"{metric}_{label}" for metric in self.metrics)]
+        return own[0] if self.kind == "multilabel" and own else ""
+
+    def _counts(self, rows: pd.DataFrame, labels: list[str]) -> Entry:
+        """How many rows and units a metric rests on: for labels those that are labelled."""
+        if self.kind == "multilabel":
+            rows = rows[rows[[f"target_{label}" for label in labels]].notna().any(axis=1)]
+        n = len(rows[["sample_id", "fold"]].drop_duplicates()) if rows["seed"].nunique() > 1 else len(rows)
+        return {"n": n, "unit": self.unit, "n_units": int(rows["unit"].nunique())}
+
+    def _entry(self, found: Interval, counts: Entry) -> Entry:
+        bounds = {"value": _number(found.value), "low": _number(found.low), "high": _number(found.high)}
+        entry = bounds | counts | {"method": found.method or None}
+        if found.dropped:
+            entry["dropped"] = found.dropped
+        if entry["value"] is None:
+            entry["reason"] = f"only one class among the {entry['n']} rows" if entry["n"] else "no labelled row"
+        elif entry["low"] is None:
+            entry["reason"] = f"no interval: undefined in {found.dropped} of {found.draws} resamples, which lack a class"
+        elif entry["low"] == entry["high"]:
+            entry["reason"] = "every resample gave the same value, so the interval says nothing"
+        return entry
+
+    def _has_auroc(self, rows: pd.DataFrame) -> bool:
+        columns = [f"target_{name}" for name in self.outputs] if self.kind == "multilabel" else ["target"]
+        return any(rows[column].nunique() > 1 for column in columns)
+
+    def _oracle(self, rows: pd.DataFrame) -> dict[str, float]:
+        """Score of the true posterior on the same rows, {} where it isn't known for all of them."""
+        if self.kind != "binary" or "oracle" not in rows or rows["oracle"].isna().any():
+            return {}
+        found = []
+        for part, _ in self._by_seed(rows):
+            unit = np.arange(len(part))
+            statistic = BinaryMetrics(part["target"].to_numpy(), part["oracle"].to_numpy(np.float64), unit, names=WITH_ORACLE)
+            found.append(weighted(statistic, np.ones(len(part))))
+        values = {name: float(np.mean([f[name] for f in found])) for name in WITH_ORACLE}
+        return {name: value for name, value in values.items() if not np.isnan(value)}
+
+    def _add_oracle(self, entries: dict[str, Entry], rows: pd.DataFrame) -> None:
+        for name, value in self._oracle(rows).items():
+            entries[name]["oracle"] = value
+            if name == "auroc" and value > 0.5 and entries[name]["value"] is not None:
+                entries[name]["share_of_optimum"] = (entries[name]["value"] - 0.5) / (value - 0.5)
+        for name, value in self.optimum.get(rows["modalities"].iloc[0], {}).items():
+            if name in entries:
+                entries[name]["optimum"] = float(value)
+
+
+def _units(column: pd.Series) -> np.ndarray:
+    """Units numbered in the order in which the rows, sorted by sample, first name them: their own names play no part."""
+    return pd.factorize(column)[0]
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,52 @@
+"""The two steps that most fusion heads begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mmdx.errors import InputError
+from mmdx.types import Features
+
+
+def modality_names(widths: Mapping[str, int]) -> list[str]:
+    """The modalities in alphabetical order, so that neither weights nor outputs depend on the order of the dict.
+
+    Raises:
+        InputError: where there is no modality or a width isn't a whole number above 0.
+    """
+    if not widths:
+        raise InputError("widths={}: a fusion needs at least one modality, as in widths={'image': 64}.")
+    for name, width in widths.items():
+        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+            raise InputError(f"widths[{name!r}]={width!r}: must be a whole number above 0, the width of that encoder's tokens.")
+    return sorted(widths)
+
+
+def present_pooled(features: Mapping[str, Features], present: Mapping[str, Tensor], widths: Mapping[str, int]) -> dict[str, Tensor]:
+    """Pooled features [B, D_m] of each modality, exactly zero where it is absent.
+
+    Raises:
+        InputError: where a modality is missing from the dicts or its width is not the one the fusion was built for.
+    """
+    pooled = {}
+    for name in sorted(widths):
+        check_width(name, features, widths)
+        pooled[name] = features[name].pooled.where(present[name][:, None], 0.0)
+    return pooled
+
+
+def check_width(name: str, features: Mapping[str, Features], widths: Mapping[str, int]) -> None:
+    """Compare one modality's features with the width the fusion was built for; shapes only, never values."""
+    if name not in features:
+        raise InputError(f"features: no {name!r} among {sorted(features)}; the fusion was built for {sorted(widths)}.")
+    given = features[name].tokens.shape[-1]
+    if given != widths[name]:
+        raise InputError(f"features[{name!r}]: width {given}, but the fusion was built with widths[{name!r}]={widths[name]}.")
+
+
+def stack_presence(present: Mapping[str, Tensor], names: list[str]) -> Tensor:
+    """Presence of the named modalities as one bool tensor [B, M]."""
+    return torch.stack([present[name] for name in names], dim=1)

@@ -1,0 +1,45 @@
+"""Late fusion: each modality decides for itself, and the decisions are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mmdx.fusion.base import modality_names, present_pooled, stack_presence
+from mmdx.types import Features, FusionOutput
+
+
+class MeanOfLogits(nn.Module):
+    """Decision-level fusion: the mean of the present modalities' logits, ``sum_m present_m * head_m(x_m) / sum_m present_m``
+    (the mean rule on log-odds; Kittler et al. 1998, IEEE TPAMI 20:226, has it on probabilities).
+
+    Args:
+        widths: D_m, the width of each modality's features.
+        head: makes one output layer a modality from its width.
+
+    Shapes:
+        ``features[m].pooled`` [B, D_m] and ``present[m]`` [B] give ``logits`` [B, K], ``per_modality[m]`` [B, K] (0 where m is
+        absent) and ``weights[m]`` [B], the share of each present modality.
+    """
+
+    def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.modalities = modality_names(widths)
+        self.widths = {m: widths[m] for m in self.modalities}
+        self.norm = nn.ModuleDict({m: nn.LayerNorm(widths[m]) for m in self.modalities})
+        self.heads = nn.ModuleDict({m: head(widths[m]) for m in self.modalities})
+
+    def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
+        """Fuse; see the class for shapes."""
+        x = present_pooled(features, present, self.widths)
+        here = stack_presence(present, self.modalities)  # [B, M]
+        votes = torch.stack([self.heads[m](self.norm[m](x[m])) for m in self.modalities], dim=1)  # [B, M, K]
+        votes = votes.where(here[:, :, None], 0.0)
+        shares = here / here.sum(dim=1, keepdim=True)  # [B, M]
+        return FusionOutput(
+            (shares[:, :, None] * votes).sum(dim=1),
+            per_modality=dict(zip(self.modalities, votes.unbind(dim=1), strict=True)),
+            weights=dict(zip(self.modalities, shares.unbind(dim=1), strict=True)),
+        )

@@ -1,0 +1,193 @@
+"""From a checked config to the objects of a study: each slot takes only what fulfils its contract."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
+
+from mmdx.configuration import named_targets, select
+from mmdx.data.loading import ModalityDropout
+from mmdx.encoders.tuning import FullTuning
+from mmdx.errors import InputError
+from mmdx.study import Study
+from mmdx.training.plan import EncoderPlan, ModelPlan, TrainingPlan
+from mmdx.types import Transform
+
+LOADING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "root_hint", "path_hint", "extra_metrics")
+"""Keys under ``data`` that are not the data set's own."""
+
+
+def _is_a(base: type) -> Callable[[type], bool]:
+    return lambda kind: issubclass(kind, base)
+
+
+def _forwards(*names: str) -> Callable[[type], bool]:
+    return lambda kind: issubclass(kind, nn.Module) and [*inspect.signature(kind.forward).parameters][1 : 1 + len(names)] == [*names]
+
+
+def _has(*names: str) -> Callable[[type], bool]:
+    return lambda kind: all(hasattr(kind, name) for name in names)
+
+
+CONTRACTS: dict[str, tuple[Callable[[type], bool], str]] = {
+    "data": (_has("__getitem__", "__len__"), "a data set"),
+    "encoder": (_is_a(nn.Module), "an encoder"),
+    "transform": (_is_a(Transform), "a Transform"),
+    "tuning": (_has("apply", "parameter_groups"), "a tuning"),
+    "aggregate": (_is_a(nn.Module), "an aggregation of items"),
+    "fusion": (_forwards("features", "present"), "a fusion, whose forward takes (features, present)"),
+    "task": (_has("loss", "predict", "encode", "outputs"), "a task"),
+    "split": (_has("folds"), "a split"),
+    "optimizer": (_is_a(Optimizer), "an optimizer"),
+    "schedule": (callable, "a schedule"),
+    "callback": (_is_a(Callback), "a Lightning callback"),
+    "logger": (_is_a(Logger), "a Lightning logger"),
+}
+
+
+def make(node: DictConfig, key: str, slot: str, partial: bool = False, **arguments: Any) -> Any:
+    """The object that a config node describes, for a slot with a contract.
+
+    Raises:
+        InputError: where the class doesn't exist, isn't what the slot takes, or refuses its arguments.
+    """
+    accepts, words = CONTRACTS[slot]
+    for place, target in named_targets(OmegaConf.to_container(node, resolve=False), ""):
+        kind = _class(target, f"{key}.{place}" if place else key)
+        if not place and not accepts(kind):
+            raise InputError(f"{key}._target_={target}: is not {words}.")
+    if "_target_" not in node:
+        raise InputError(f"{key}: has no _target_; it needs the class of {words}.")
+    try:
+        return instantiate(node, _convert_="all", _partial_=partial, **arguments)
+    except InstantiationException as fault:
+        raise InputError(_reason(fault, key, node["_target_"])) from fault
+
+
+def _class(target: str, key: str) -> type:
+    try:
+        return get_class(target)
+    except Exception as fault:
+        raise InputError(f"{key}._target_={target}: no such class ({str(fault).splitlines()[0]}).") from None
+
+
+def _reason(fault: BaseException, key: str, target: str) -> str:
+    cause: BaseException | None = fault
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return str(cause)
+        last, cause = cause, cause.__cause__ or cause.__context__
+    return f"{key} ({target}): {str(last).splitlines()[0]}"
+
+
+def dataset_from(cfg: DictConfig) -> Any:
+    """The data set; the keys under ``data`` that steer loading are left out."""
+    node = cfg.data.copy()
+    with open_dict(node):
+        for key in LOADING:
+            node.pop(key, None)
+    return make(node, "data", "data")
+
+
+def encoder_plan(node: DictConfig, name: str) -> EncoderPlan:
+    """One encoder with its transform, tuning and aggregation."""
+    key, node = f"encoders.{name}", DictConfig(OmegaConf.to_container(node, resolve=True))
+    parts = {part: node.pop(part, None) for part in ("transform", "tuning", "aggregate")}
+    transform = make(parts["transform"], f"{key}.transform", "transform") if parts["transform"] else None
+    constructor = make(node, key, "encoder", partial=True)
+    aggregate = make(parts["aggregate"], f"{key}.aggregate", "aggregate", partial=True) if parts["aggregate"] else None
+    return EncoderPlan(
+        build=_builder(constructor, key, transform is not None),
+        transform=transform or Transform(),
+        tuning=make(parts["tuning"], f"{key}.tuning", "tuning") if parts["tuning"] else FullTuning(),
+        aggregate=aggregate,
+    )
+
+
+def _builder(constructor: Callable[..., nn.Module], key: str, takes_transform: bool) -> Callable[[Transform], nn.Module]:
+    def build(transform: Transform) -> nn.Module:
+        try:
+            return constructor(transform=transform) if takes_transform else constructor()
+        except TypeError as fault:
+            raise InputError(f"{key}: {fault}.") from fault
+
+    return build
+
+
+def fill_classes(cfg: DictConfig, table: pd.DataFrame) -> None:
+    """Take the names of classes or labels from the data where the config leaves them to it, so that the run's config states them."""
+    if "classes" in cfg.task and cfg.task.classes is None and "target" in table:
+        cfg.task.classes = sorted(set(table["target"].astype(str)))
+    if "labels" in cfg.task and cfg.task.labels is None:
+        cfg.task.labels = [c.removeprefix("target_") for c in table.columns if c.startswith("target_")]
+
+
+def model_plan(cfg: DictConfig) -> ModelPlan:
+    """Encoders, fusion and task."""
+    encoders = {str(name): encoder_plan(node, str(name)) for name, node in cfg.encoders.items()}
+    task = make(cfg.task, "task", "task", partial=True)
+
+    def fusion(widths: Mapping[str, int], head: Callable[[int], nn.Module]) -> nn.Module:
+        return make(cfg.fusion, "fusion", "fusion", widths=dict(widths), head=head)
+
+    fusion(dict.fromkeys(encoders, 8), lambda width: nn.Linear(width, 1))  # a wrong fusion is found before the data is read
+    task()
+    return ModelPlan(encoders, fusion, task)
+
+
+def training_plan(cfg: DictConfig) -> TrainingPlan:
+    """How each model is trained."""
+    optimizer, training = cfg.optimizer.copy(), cfg.training
+    with open_dict(optimizer):
+        lr, weight_decay = optimizer.pop("lr"), optimizer.pop("weight_decay", 0.0)
+    return TrainingPlan(
+        optimizer=make(optimizer, "optimizer", "optimizer", partial=True),
+        lr=lr,
+        weight_decay=weight_decay,
+        schedule=make(training.schedule, "training.schedule", "schedule"),
+        batch_size=cfg.data.batch_size,
+        num_workers=cfg.data.num_workers,
+        modality_dropout=ModalityDropout(select(cfg, "training.modality_dropout", 0.0)),
+        order=training.order,
+        monitor=training.monitor,
+        mode=training.mode,
+        patience=training.patience,
+        checkpoint=training.checkpoint,
+        trainer=select(cfg, "trainer", {}),
+        callbacks=lambda: [make(node, f"callbacks.{k}", "callback") for k, node in (cfg.get("callbacks") or {}).items()],
+        loggers=lambda folder: [
+            make(node, f"logger.{k}", "logger", save_dir=str(folder)) for k, node in (cfg.get("logger") or {}).items()
+        ],
+    )
+
+
+def study_from(cfg: DictConfig, folder: Path, resume: bool = False) -> Study:
+    """The study that a checked config describes."""
+    training, dataset = training_plan(cfg), dataset_from(cfg)
+    fill_classes(cfg, dataset.table)
+    model = model_plan(cfg)
+    return Study(
+        dataset=dataset,
+        model=model,
+        training=training,
+        split=make(cfg.split, "split", "split"),
+        folder=folder,
+        seeds=tuple(select(cfg, "seeds", None) or [cfg.seed]),
+        ablation=cfg.ablation,
+        on_error=cfg.data.on_error,
+        cache=cfg.data.cache,
+        cache_gb=cfg.data.cache_gb,
+        encode_once=cfg.training.encode_once,
+        resume=resume,
+    )

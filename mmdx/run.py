@@ -1,0 +1,88 @@
+"""One run from top to bottom: check, read, train, predict, score, tell."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from mmdx.configuration import check_config
+from mmdx.errors import InputError
+from mmdx.files import write_text
+
+CONFIG = "config.yaml"
+
+
+def run(cfg: DictConfig) -> float | None:
+    """Do what a config says in Hydra's run folder; returns the mean validation AUROC for a sweep, None where there is none.
+
+    Raises:
+        InputError: for whatever is wrong with the config or the data.
+    """
+    OmegaConf.resolve(cfg) if not OmegaConf.missing_keys(cfg) else None
+    check_config(cfg)
+    folder, resume = run_folder(cfg)
+    if resume and (folder / "metrics.json").exists():
+        print(f"{folder}: this run is finished; nothing to do.")
+        return None
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from mmdx.parts import study_from
+    from mmdx.provenance import write_provenance
+    from mmdx.training.distributed import is_first
+
+    study = study_from(cfg, folder, resume)
+    if is_first():
+        write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+    predictions = study.run()
+    if not is_first():
+        return None
+    write_provenance(folder, cfg, study.cohort.fingerprint)
+    finish(folder, cfg)
+    validation = predictions[predictions["split"] == "val"]
+    return validation_auroc(validation)
+
+
+def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
+    """Where this run writes, and whether it goes on with what is there.
+
+    Raises:
+        InputError: where the folder to resume isn't there, or the run folder is taken by another run.
+    """
+    given = cfg.get("resume")
+    if given and given != "auto":
+        folder = Path(str(given)).expanduser()
+        if not (folder / CONFIG).exists():
+            raise InputError(f"resume={given}: no run there (no {CONFIG}); give the folder of a run, or resume=auto.")
+        return folder, True
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if not given and "LOCAL_RANK" not in os.environ and (folder / "predictions.parquet").exists():
+        raise InputError(f"hydra.run.dir={folder}: already holds a finished run; choose another folder, or set resume=auto to keep it.")
+    return folder, bool(given)
+
+
+def finish(folder: Path, cfg: DictConfig) -> None:
+    """Score the folder's predictions and print the table."""
+    from mmdx.evaluation.score import score_folder
+    from mmdx.evaluation.table import print_results
+
+    extra = tuple(cfg.data.get("extra_metrics") or ())
+    metrics = score_folder(folder, extra_metrics=extra, resamples=cfg.evaluation.resamples, unit_name=cfg.data.get("unit"))
+    print_results(metrics)
+    print(f"run folder: {folder}", file=sys.stdout)
+
+
+def validation_auroc(validation: object) -> float | None:
+    """AUROC over the validation rows of the full set of modalities; None where the task isn't binary."""
+    import pandas as pd
+    from sklearn.metrics import roc_auc_score
+
+    assert isinstance(validation, pd.DataFrame)
+    if "prob" not in validation or not len(validation):
+        return None
+    full = validation[validation["modalities"].str.count(r"\+") == validation["modalities"].str.count(r"\+").max()]
+    value = float(roc_auc_score(full["target"], full["prob"])) if full["target"].nunique() == 2 else math.nan
+    return None if math.isnan(value) else value

@@ -1,0 +1,253 @@
+"""A study: one data set and model plan, trained for every seed, fold and (where asked) subset of modalities, and predicted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mmdx.data.prepare import PreparedCohort, stop_or_quarantine
+from mmdx.data.splits import Fold
+from mmdx.errors import InputError, SampleError
+from mmdx.files import write_atomically, write_json
+from mmdx.training.distributed import is_first, wait_for_all
+from mmdx.training.fit import TrainedModel, fit_model, load_model
+from mmdx.training.frozen import encode_once
+from mmdx.training.plan import ModelPlan, TrainingPlan
+from mmdx.training.predict import predict, subset_name, subsets
+from mmdx.types import Dataset, Simulated
+
+PREDICTIONS = "predictions.parquet"
+ABLATIONS = ("none", "offered", "retrained")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model of a study: its seed, its fold, and the modalities it is trained with."""
+
+    seed: int
+    fold: Fold
+    modalities: tuple[str, ...]
+    retrained: bool
+    folds: int
+    name: str
+
+
+@dataclass
+class Study:
+    """Trains and predicts.
+
+    Attributes:
+        dataset: the cohort.
+        model: what each model is made of.
+        training: how each model is trained.
+        split: makes the folds.
+        folder: takes ``predictions.parquet``, ``quarantine.csv`` and a folder a model under ``models/``.
+        seeds: one model a fold for each.
+        ablation: "offered" also predicts each subset of modalities with the one model, "retrained" also trains a model on each,
+            "none" does neither.
+        on_error: "stop" at the first sample that cannot be used, or "quarantine" such samples.
+        cache, cache_gb: "memory" keeps prepared inputs where they fit, "none" makes them anew each time.
+        encode_once: run the encoders, all frozen, once, and train on their features.
+        resume: take over the models that the folder already has, and go on with one that was begun.
+    """
+
+    dataset: Dataset
+    model: ModelPlan
+    training: TrainingPlan
+    split: Any
+    folder: Path
+    seeds: tuple[int, ...] = (0,)
+    ablation: str = "offered"
+    on_error: str = "stop"
+    cache: str = "memory"
+    cache_gb: float = 4.0
+    encode_once: bool = False
+    resume: bool = False
+    cohort: PreparedCohort = field(init=False)
+    rows: np.ndarray = field(init=False)
+    target: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
+        if self.ablation not in ABLATIONS:
+            raise InputError(f"ablation={self.ablation}: must be one of {', '.join(ABLATIONS)}.")
+        absent = sorted(set(self.model.encoders) - set(self.dataset.modalities))
+        if absent:
+            raise InputError(f"encoders.{absent[0]}: the data set has no modality {absent[0]!r}; it has {', '.join(self.dataset.modalities)}.")
+
+    def prepare(self) -> None:
+        """Read every sample once, set faulty ones aside or stop, and encode targets.
+
+        Raises:
+            InputError: the first fault, unless samples are quarantined; or a target that does not fit the task.
+        """
+        faults = list(getattr(self.dataset, "faults", []))
+        stop_or_quarantine(faults, self.on_error)
+        transforms = {m: self.model.encoders[m].transform for m in sorted(self.model.encoders)}
+        self.cohort = PreparedCohort(self.dataset, transforms, self.cache, self.cache_gb)
+        rows = self.cohort.read()
+        stop_or_quarantine(self.cohort.faults, self.on_error)
+        self._write_quarantine(faults + self.cohort.faults)
+        if not len(rows):
+            raise InputError(f"the data set has no usable sample for the modalities {', '.join(transforms)}; nothing to train on.")
+        if self.cohort.unused:
+            say(f"{self.cohort.unused} of {len(self.dataset)} samples have none of {', '.join(transforms)} and are left out.")
+        encoded = self.model.task().encode(self.dataset.table.iloc[rows])
+        self.target = np.zeros((len(self.dataset), *encoded.shape[1:]), encoded.dtype)
+        self.target[rows] = encoded
+        self.rows = rows
+        if self.encode_once:
+            device = torch.device("cuda" if torch.cuda.is_available() and self.training.trainer.get("accelerator") != "cpu" else "cpu")
+            self.cohort, self.model = encode_once(self.cohort, self.model, rows, device, self.training.batch_size)
+
+    def _write_quarantine(self, faults: list[SampleError]) -> None:
+        if faults and is_first():
+            frame = pd.DataFrame([{"sample_id": f.sample_id, "file": f.file, "row": f.row, "reason": str(f)} for f in faults])
+            write_atomically(self.folder / "quarantine.csv", lambda path: frame.to_csv(path, index=False))
+            say(f"{len(faults)} samples set aside, see {self.folder / 'quarantine.csv'}")
+
+    def folds(self) -> list[Fold]:
+        """The folds, their indices being rows of the data set."""
+        table = self.dataset.table.iloc[self.rows].reset_index(drop=True)
+        folds = self.split.folds(table, self.model.task().strata(self.target[self.rows]))
+        return [Fold(f.name, self.rows[f.train], self.rows[f.val], self.rows[f.test]) for f in folds]
+
+    def cells(self) -> Iterator[Cell]:
+        """Every model of the study, in the order of training."""
+        folds = self.folds()
+        everything, *fewer = subsets(self.model.encoders)
+        for seed in self.seeds:
+            for fold in folds:
+                for modalities in (everything, *(fewer if self.ablation == "retrained" else ())):
+                    parts = [f"seed{seed}"] * (len(self.seeds) > 1) + [fold.name] * (len(folds) > 1)
+                    parts += [subset_name(modalities)] * (modalities != everything)
+                    yield Cell(seed, fold, modalities, modalities != everything, len(folds), "-".join(parts) or "model")
+
+    def run(self) -> pd.DataFrame:
+        """Train and predict every model, write ``predictions.parquet``, and return it."""
+        self.prepare()
+        cells = list(self.cells())
+        write_json_once(self.folder / "models.json", [self._describe(cell) for cell in cells])
+        frame = pd.concat([self._train(cell, f"model {i} of {len(cells)} ({cell.name})") for i, cell in enumerate(cells, 1)])
+        return self.finish(frame)
+
+    def evaluate(self, source: Path, everything: bool) -> pd.DataFrame:
+        """Predictions of the models that another folder holds.
+
+        Args:
+            source: the folder of the run that trained them.
+            everything: every usable row is a test row, for data that the models were not trained from; else the run's own folds.
+        """
+        cells = self.cells_of(source) if everything else [cell for cell in self.cells() if not cell.retrained]
+        return pd.concat([self.predict(cell, self.load(source, cell)) for cell in cells], ignore_index=True)
+
+    def cells_of(self, source: Path) -> list[Cell]:
+        """The models of a finished run that were trained with every modality, each to predict every usable row."""
+        listed = [c for c in json.loads((source / "models.json").read_text()) if set(c["modalities"]) == set(self.model.encoders)]
+        none = np.array([], dtype=int)
+        folds = len({c["fold"] for c in listed})
+        return [Cell(c["seed"], Fold(c["fold"], none, none, self.rows), tuple(c["modalities"]), False, folds, c["name"]) for c in listed]
+
+    def finish(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Put the models' predictions in order and write them."""
+        frame = frame.reset_index(drop=True)
+        if is_first():
+            write_atomically(self.folder / PREDICTIONS, lambda path: frame.to_parquet(path, index=False))
+        wait_for_all()
+        return frame
+
+    def _describe(self, cell: Cell) -> dict[str, Any]:
+        counts = {name: len(getattr(cell.fold, name)) for name in ("train", "val", "test")}
+        return {"name": cell.name, "seed": cell.seed, "fold": cell.fold.name, "modalities": list(cell.modalities), "samples": counts}
+
+    def _train(self, cell: Cell, title: str) -> pd.DataFrame:
+        folder = self.folder / "models" / cell.name
+        done = folder / PREDICTIONS
+        if self.resume and done.exists():
+            return pd.read_parquet(done)
+        has = self.cohort.rows_with(cell.modalities)
+        train, val = (part[has[part]] for part in (cell.fold.train, cell.fold.val))
+        plan = self._plan(cell)
+        trained = fit_model(
+            folder, plan, self.training, self.cohort, self.target, train, val, cell.seed, title, self.resume
+        )
+        frame = self.predict(cell, trained)
+        if is_first():
+            write_atomically(done, lambda path: frame.to_parquet(path, index=False))
+        return frame
+
+    def load(self, source: Path, cell: Cell) -> TrainedModel:
+        """The model of a cell that a run folder holds."""
+        return load_model(source / "models" / cell.name, self._plan(cell), self.training)
+
+    def _plan(self, cell: Cell) -> ModelPlan:
+        return ModelPlan({m: self.model.encoders[m] for m in cell.modalities}, self.model.fusion, self.model.task)
+
+    def predict(self, cell: Cell, trained: TrainedModel) -> pd.DataFrame:
+        """The rows of ``predictions.parquet`` of one model: validation and test split, each subset offered."""
+        has = self.cohort.rows_with(cell.modalities)
+        offered = subsets(cell.modalities) if self.ablation != "none" and not cell.retrained else [cell.modalities]
+        frames = []
+        for split in ("val", "test"):
+            rows = getattr(cell.fold, split)
+            rows = rows[has[rows]]
+            if len(rows):
+                batches = trained.batches(self.cohort, self.target, rows, self.training)
+                frames.append(predict(trained.model, trained.task, batches, offered, trained.device).assign(split=split))
+        frame = pd.concat(frames, ignore_index=True)
+        kind = "retrained" if cell.retrained else "offered"
+        table = self.describe_rows(frame, kind, trained)
+        if self.ablation == "retrained" and not cell.retrained:
+            full = table[table["modalities"] == subset_name(cell.modalities)]
+            table = pd.concat([table, full.assign(ablation="retrained")], ignore_index=True)
+        if len(self.seeds) > 1:
+            table["seed"] = cell.seed
+        if cell.folds > 1:
+            table["fold"] = cell.fold.name
+        return table
+
+    def describe_rows(self, frame: pd.DataFrame, ablation: str, trained: TrainedModel) -> pd.DataFrame:
+        """Predictions with ids, targets and metadata in the place of row numbers."""
+        rows = frame["index"].to_numpy()
+        table = self.dataset.table.iloc[rows].reset_index(drop=True)
+        columns: dict[str, Any] = {
+            "sample_id": table["sample_id"],
+            "patient_id": table.get("patient_id"),
+            "split": frame["split"],
+            "modalities": frame["modalities"],
+            "ablation": ablation,
+            "present": frame["present"],
+            **trained.task.columns(table),
+            **{c: frame[c] for c in map(str, frame) if c.startswith("prob")},
+        }
+        if isinstance(self.dataset, Simulated):
+            columns["oracle"] = self._oracle(frame, self.dataset)
+        if "site" in table and table["site"].notna().any():
+            columns["meta_site"] = table["site"]
+        columns |= {c: table[c] for c in map(str, table) if c.startswith("meta_")}
+        return pd.DataFrame(columns)
+
+    def _oracle(self, frame: pd.DataFrame, cohort: Simulated) -> np.ndarray:
+        oracle = np.zeros(len(frame))
+        for name, group in frame.groupby("modalities"):
+            oracle[group.index] = cohort.posterior(tuple(str(name).split("+")))[group["index"]]
+        return oracle
+
+
+def say(sentence: str) -> None:
+    """Print once, whatever the number of processes."""
+    if is_first():
+        print(sentence, flush=True)
+
+
+def write_json_once(path: Path, value: Any) -> None:
+    """Write JSON from one process only."""
+    if is_first():
+        write_json(path, value)

@@ -1,0 +1,99 @@
+"""Make a model from its plan: fit what learns from data beforehand, or take its state back, then build the modules."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmdx.data.prepare import PreparedCohort
+from mmdx.errors import InputError
+from mmdx.training.model import MultimodalModel
+from mmdx.training.plan import ModelPlan
+from mmdx.types import Transform
+
+FITTED = "fitted.json"
+
+
+def fit_transforms(plan: ModelPlan, cohort: PreparedCohort, train: np.ndarray) -> tuple[dict[str, Transform], dict[str, Any]]:
+    """Transforms fitted on the training rows, and their states by modality."""
+    transforms = {m: copy.deepcopy(plan.encoders[m].transform) for m in sorted(plan.encoders)}
+    return transforms, {m: transform.fit(cohort.inputs_of(m, train)) for m, transform in transforms.items()}
+
+
+def read_fitted(folder: Path) -> dict[str, Any]:
+    """The fitted states that a trained model's folder holds.
+
+    Raises:
+        InputError: where there is no such file or it isn't JSON.
+    """
+    path = folder / FITTED
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {folder} does not hold a trained model.") from None
+    except ValueError as fault:
+        raise InputError(f"{path}: not valid JSON ({fault}); train the model again.") from None
+
+
+def load_transforms(plan: ModelPlan, states: Mapping[str, Any]) -> dict[str, Transform]:
+    """Transforms with the states that an earlier fit left."""
+    transforms = {m: copy.deepcopy(plan.encoders[m].transform) for m in sorted(plan.encoders)}
+    for m, transform in transforms.items():
+        transform.load(states.get(m, {}))
+    return transforms
+
+
+def build_model(plan: ModelPlan, transforms: Mapping[str, Transform], outputs: int) -> MultimodalModel:
+    """Encoders on their transforms, tuned as planned, and the fusion with heads of ``outputs`` units."""
+    encoders: dict[str, Any] = {}
+    aggregators: dict[str, nn.Module] = {}
+    for m in sorted(plan.encoders):
+        part = plan.encoders[m]
+        encoders[m] = part.build(transforms[m])
+        part.tuning.apply(encoders[m])
+        if part.aggregate is not None:
+            aggregators[m] = part.aggregate(encoders[m].width)
+    widths = {m: int(encoder.width) for m, encoder in encoders.items()}
+    return MultimodalModel(encoders, plan.fusion(widths=widths, head=linear_head(outputs)), aggregators)
+
+
+def linear_head(outputs: int) -> Callable[[int], nn.Module]:
+    """A maker of linear output layers."""
+    return functools.partial(nn.Linear, out_features=outputs)
+
+
+def parameter_groups(model: MultimodalModel, plan: ModelPlan, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Groups for the optimiser: encoders as their tuning says; biases and norms of the rest without weight decay."""
+    groups = [g for m in model.modalities for g in plan.encoders[m].tuning.parameter_groups(model.encoders[m], lr, weight_decay)]
+    rest = [p for part in (model.fusion, model.aggregators) for p in part.parameters() if p.requires_grad]
+    groups.append({"params": [p for p in rest if p.ndim > 1], "lr": lr, "weight_decay": weight_decay})
+    groups.append({"params": [p for p in rest if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load a checkpoint's ``state_dict``; nothing in the file is executed.
+
+    Raises:
+        InputError: where the file is missing, is not a plain checkpoint, or belongs to another model.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; the run has not finished training, or its checkpoint was removed.") from None
+    except Exception:
+        raise InputError(f"{path}: not a checkpoint of tensors; refused, since loading anything else could run code.") from None
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    if missing or unexpected:
+        raise InputError(
+            f"{path}: belongs to another model ({len(missing)} weights missing, {len(unexpected)} unknown, such as "
+            f"{(missing + unexpected)[0]!r}); evaluate a run with the config it was trained with."
+        )

@@ -1,0 +1,158 @@
+"""Train one model and keep it in a folder: fitted state, checkpoints, logs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from mmdx.data.loading import Examples, ModalityDropout, loader
+from mmdx.data.prepare import PreparedCohort
+from mmdx.data.sampling import EpochSampler
+from mmdx.files import write_json
+from mmdx.training.build import FITTED, build_model, fit_transforms, load_transforms, load_weights, parameter_groups, read_fitted
+from mmdx.training.distributed import rank_and_world
+from mmdx.training.model import MultimodalModel
+from mmdx.training.module import MultimodalModule
+from mmdx.training.plan import ModelPlan, TrainingPlan
+from mmdx.training.progress import TrainingProgress
+from mmdx.types import Batch, Task, Transform
+
+
+class Batches(pl.LightningDataModule):
+    """Training and validation batches of one model, shared out over the processes of a run."""
+
+    def __init__(
+        self, examples: Examples, train: np.ndarray, val: np.ndarray, strata: np.ndarray, plan: TrainingPlan, seed: int, pin_memory: bool
+    ) -> None:
+        super().__init__()
+        self.examples, self.train, self.val, self.strata = examples, train, val, strata
+        self.plan, self.seed, self.pin_memory = plan, seed, pin_memory
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches in the plan's order."""
+        return self._loader(self.train, self.plan.order)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Every validation row."""
+        return self._loader(self.val, None)
+
+    def _loader(self, rows: np.ndarray, order: str | None) -> DataLoader[Batch]:
+        rank, world = rank_and_world()
+        sampler = EpochSampler(rows, order, self.strata[rows], self.seed, rank, world)
+        return loader(self.examples, sampler, self.plan.batch_size, self.plan.num_workers, self.pin_memory)
+
+
+class TrainedModel:
+    """A model with its fitted transforms and task, ready to predict.
+
+    Attributes:
+        model, task, transforms: what it is made of.
+        device: where it runs.
+    """
+
+    def __init__(self, model: MultimodalModel, task: Task, transforms: Mapping[str, Transform], device: torch.device) -> None:
+        self.model, self.task, self.transforms, self.device = model, task, dict(transforms), device
+
+    def batches(self, cohort: PreparedCohort, target: np.ndarray, rows: np.ndarray, plan: TrainingPlan) -> DataLoader[Batch]:
+        """Batches of some rows for evaluation, this process's share."""
+        examples = Examples(cohort, self.transforms, target, 0, ModalityDropout(0.0))
+        return loader(examples, EpochSampler(rows, None, None, 0, *rank_and_world()), plan.batch_size, plan.num_workers)
+
+
+def fit_model(
+    folder: Path,
+    plan: ModelPlan,
+    training: TrainingPlan,
+    cohort: PreparedCohort,
+    target: np.ndarray,
+    train: np.ndarray,
+    val: np.ndarray,
+    seed: int,
+    title: str,
+    resume: bool,
+) -> TrainedModel:
+    """Train on some rows, choose on others, and return the chosen model.
+
+    Args:
+        folder: takes ``fitted.json``, ``checkpoints/`` and logs.
+        plan: what the model is made of.
+        training: how it is trained.
+        cohort: prepared inputs.
+        target: encoded targets of every row.
+        train, val: rows to train on and to choose the checkpoint by.
+        seed: of initialisation, order, dropout and augmentation.
+        title: what the progress bar calls this model.
+        resume: go on from the last whole epoch where the folder has one.
+    """
+    transforms, states = fit_transforms(plan, cohort, train)
+    pl.seed_everything(seed, workers=False, verbose=False)
+    task = plan.task()
+    states = {"inputs": states, "task": task.fit(target[train])}
+    model = build_model(plan, transforms, task.outputs)
+    groups = parameter_groups(model, plan, training.lr, training.weight_decay)
+    module = MultimodalModule(model, task, groups, training.optimizer, training.schedule, seed)
+    examples = Examples(cohort, transforms, target, seed, training.modality_dropout)
+    checkpoints = folder / "checkpoints"
+    last = checkpoints / "last.ckpt"
+    with quiet():
+        trainer = make_trainer(folder, training, title)
+        if trainer.is_global_zero:
+            write_json(folder / FITTED, states)
+        on_gpu = trainer.strategy.root_device.type == "cuda"
+        batches = Batches(examples, train, val, task.strata(target), training, seed, on_gpu)
+        trainer.fit(module, datamodule=batches, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
+    load_weights(module, checkpoints / f"{training.checkpoint}.ckpt")
+    return TrainedModel(module.model, task, transforms, trainer.strategy.root_device)
+
+
+def load_model(folder: Path, plan: ModelPlan, training: TrainingPlan) -> TrainedModel:
+    """The model that an earlier ``fit_model`` left in a folder."""
+    states = read_fitted(folder)
+    transforms = load_transforms(plan, states["inputs"])
+    task = plan.task()
+    task.load(states["task"])
+    model = build_model(plan, transforms, task.outputs)
+    module = MultimodalModule(model, task, [], training.optimizer, training.schedule, 0)
+    load_weights(module, folder / "checkpoints" / f"{training.checkpoint}.ckpt")
+    with quiet():
+        device = pl.Trainer(**{k: v for k, v in training.trainer.items() if k == "accelerator"}, devices=1, logger=False).strategy.root_device
+    return TrainedModel(model, task, transforms, device)
+
+
+def make_trainer(folder: Path, training: TrainingPlan, title: str) -> pl.Trainer:
+    """Lightning's trainer with our checkpoints, early stopping and progress."""
+    callbacks: list[Callback] = [
+        ModelCheckpoint(
+            folder / "checkpoints", "best", monitor=training.monitor, mode=training.mode, save_last=True, save_on_train_epoch_end=True
+        ),
+        TrainingProgress(title, training.monitor, training.mode),
+        *training.callbacks(),
+    ]
+    if training.patience is not None:
+        callbacks.append(EarlyStopping(training.monitor, mode=training.mode, patience=training.patience, check_on_train_epoch_end=True))
+    fixed = {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "enable_progress_bar": False, "enable_model_summary": False}
+    return pl.Trainer(**{**training.trainer, **fixed}, callbacks=callbacks, logger=training.loggers(folder), default_root_dir=folder)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out Lightning's hints and notices; warnings of other libraries pass."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="lightning_fabric")
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

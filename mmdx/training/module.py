@@ -1,0 +1,82 @@
+"""How one model is trained: loss, optimiser, and what is measured on the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from mmdx.encoders.tuning import hold_frozen
+from mmdx.training.distributed import gather
+from mmdx.training.model import MultimodalModel
+from mmdx.types import Batch, Task
+
+
+class MultimodalModule(pl.LightningModule):
+    """The Lightning module of one model and task.
+
+    Everything random in an epoch is drawn from (seed, epoch, rank), so an epoch begun again after a stop is the same epoch.
+
+    Args:
+        model: encoders and fusion.
+        task: loss, probabilities and validation score.
+        groups: parameter groups for the optimiser.
+        optimizer: makes the optimiser from the groups.
+        schedule: makes the learning-rate schedule from the optimiser and the number of steps.
+        seed: the run's seed.
+    """
+
+    def __init__(
+        self,
+        model: MultimodalModel,
+        task: Task,
+        groups: list[dict[str, Any]],
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        schedule: Callable[[Optimizer, int], LRScheduler],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model, self.task = model, task
+        self._groups, self._optimizer, self._schedule, self._seed = groups, optimizer, schedule, seed
+        self._seen: list[tuple[list[int], Tensor, Tensor]] = []
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule, stepped every batch."""
+        optimizer = self._optimizer(self._groups)
+        schedule = self._schedule(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Seed the epoch; frozen layers stay as they are."""
+        state = np.random.SeedSequence([self._seed, self.current_epoch, self.global_rank]).generate_state(1)[0]
+        torch.manual_seed(int(state))
+        for encoder in self.model.encoders.values():
+            hold_frozen(encoder)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean loss of a batch."""
+        output = self.model(batch)
+        loss = self.task.loss(output.logits, batch.target) + sum(output.aux_losses.values())
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep logits and targets; they are measured together at the end of the epoch."""
+        self._seen.append((batch.meta["index"], self.model(batch).logits.float().cpu(), batch.target.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log ``val/loss`` and ``val/auroc`` over every validation sample, once."""
+        seen = [batch for part in gather(self._seen) for batch in part]
+        self._seen = []
+        _, first = np.unique(np.concatenate([index for index, _, _ in seen]), return_index=True)
+        logits, target = torch.cat([batch[1] for batch in seen])[first], torch.cat([batch[2] for batch in seen])[first]
+        with torch.no_grad():
+            loss = self.task.loss(logits.to(self.device), target.to(self.device))
+        self.log("val/loss", loss)
+        self.log("val/auroc", self.task.auroc(logits, target))

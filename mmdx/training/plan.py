@@ -1,0 +1,81 @@
+"""What a model is made of and how it is trained, as plain objects; a config is one way to make them, Python another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
+
+from mmdx.data.loading import ModalityDropout
+from mmdx.encoders.tuning import FullTuning
+from mmdx.training.schedule import WarmupCosine
+from mmdx.types import Task, Transform
+
+
+@dataclass
+class EncoderPlan:
+    """How one modality's encoder is made, anew for each model of a study.
+
+    Attributes:
+        build: makes the encoder from its transform, once that is fitted on the training split.
+        transform: makes items of raw inputs; copied before it is fitted.
+        tuning: which of the encoder's parameters learn, and how fast.
+        aggregate: makes, from the encoder's width, the module that sums up a bag's items; None keeps all tokens.
+    """
+
+    build: Callable[[Transform], nn.Module]
+    transform: Transform = field(default_factory=Transform)
+    tuning: Any = field(default_factory=FullTuning)
+    aggregate: Callable[[int], nn.Module] | None = None
+
+
+@dataclass
+class ModelPlan:
+    """Encoders by modality, a fusion made from (widths, head), and a task made anew for each model."""
+
+    encoders: Mapping[str, EncoderPlan]
+    fusion: Callable[..., nn.Module]
+    task: Callable[[], Task]
+
+
+@dataclass
+class TrainingPlan:
+    """How each model is trained.
+
+    Attributes:
+        optimizer: makes the optimiser from parameter groups that carry their own ``lr`` and ``weight_decay``.
+        lr, weight_decay: of the fusion and, before layer-wise decay, of the encoders.
+        schedule: makes the learning-rate schedule from the optimiser and the number of steps.
+        batch_size, num_workers: of the loaders, in each process.
+        modality_dropout: takes modalities away in training.
+        order: "shuffled", or "balanced" to draw each class equally often.
+        monitor, mode: the validation metric that chooses the checkpoint and stops early, and what is better, "max" or "min".
+        patience: epochs without a better value before training stops; None never stops early.
+        checkpoint: "best" by the monitor, or "last".
+        trainer: arguments of Lightning's ``Trainer``.
+        callbacks: makes further Lightning callbacks.
+        loggers: makes Lightning loggers that write below a folder.
+    """
+
+    optimizer: Callable[[list[dict[str, Any]]], Optimizer] = torch.optim.AdamW
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    schedule: Callable[..., Any] = field(default_factory=WarmupCosine)
+    batch_size: int = 32
+    num_workers: int = 0
+    modality_dropout: ModalityDropout = field(default_factory=lambda: ModalityDropout(0.2))
+    order: str = "shuffled"
+    monitor: str = "val/auroc"
+    mode: str = "max"
+    patience: int | None = None
+    checkpoint: str = "best"
+    trainer: Mapping[str, Any] = field(default_factory=lambda: {"max_epochs": 10})
+    callbacks: Callable[[], list[Callback]] = list
+    loggers: Callable[[Path], list[Logger]] = lambda folder: []
