@@ -99,6 +99,18 @@ def check_data(cfg: DictConfig) -> None:
             raise InputError(f"data.{key}={value}: no such {kind}. {hint}")
 
 
+def resolved(cfg: DictConfig) -> DictConfig:
+    """The config with every interpolation replaced by its value; what is missing stays so.
+
+    Raises:
+        InputError: where an interpolation leads nowhere.
+    """
+    try:
+        return DictConfig(OmegaConf.to_container(cfg, resolve=True))
+    except OmegaConfBaseException as fault:
+        raise InputError(f"{getattr(fault, 'full_key', None) or 'config'}: {str(fault).splitlines()[0]}.") from None
+
+
 def select(cfg: DictConfig, key: str, default: Any) -> Any:
     """A value of the config as plain Python, or the default where it isn't there.
 

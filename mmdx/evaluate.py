@@ -10,7 +10,7 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mmdx.configuration import check_data, check_targets
+from mmdx.configuration import check_data, check_targets, resolved
 from mmdx.errors import InputError
 from mmdx.files import write_text
 from mmdx.run import CONFIG, finish
@@ -40,6 +40,7 @@ def evaluate(cfg: DictConfig) -> None:
         else:
             trained.data = OmegaConf.merge(trained.data, given)
         trained.evaluation = cfg.evaluation
+    trained = resolved(trained)
     check_targets(trained)
     check_data(trained)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -54,7 +55,7 @@ def evaluate(cfg: DictConfig) -> None:
         frame = average_models(pd.concat([source_validation(source), frame], ignore_index=True))
     write_text(folder / CONFIG, OmegaConf.to_yaml(trained, resolve=True))
     study.finish(frame)
-    finish(folder, trained)
+    finish(study, trained)
 
 
 def read_config(path: Path) -> DictConfig:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from mmdx.configuration import check_config
+from mmdx.configuration import check_config, resolved
 from mmdx.errors import InputError
 from mmdx.files import write_text
+
+if TYPE_CHECKING:
+    from mmdx.study import Study
 
 CONFIG = "config.yaml"
 
@@ -23,7 +26,7 @@ def run(cfg: DictConfig) -> float | None:
     Raises:
         InputError: for whatever is wrong with the config or the data.
     """
-    OmegaConf.resolve(cfg) if not OmegaConf.missing_keys(cfg) else None
+    cfg = resolved(cfg)
     check_config(cfg)
     folder, resume = run_folder(cfg)
     if resume and (folder / "metrics.json").exists():
@@ -41,7 +44,7 @@ def run(cfg: DictConfig) -> float | None:
     if not is_first():
         return None
     write_provenance(folder, cfg, study.cohort.fingerprint)
-    finish(folder, cfg)
+    finish(study, cfg)
     validation = predictions[predictions["split"] == "val"]
     return validation_auroc(validation)
 
@@ -64,15 +67,20 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
     return folder, bool(given)
 
 
-def finish(folder: Path, cfg: DictConfig) -> None:
+def finish(study: Study, cfg: DictConfig) -> None:
     """Score the folder's predictions and print the table."""
     from mmdx.evaluation.score import score_folder
     from mmdx.evaluation.table import print_results
 
-    extra = tuple(cfg.data.get("extra_metrics") or ())
-    metrics = score_folder(folder, extra_metrics=extra, resamples=cfg.evaluation.resamples, unit_name=cfg.data.get("unit"))
+    metrics = score_folder(
+        study.folder,
+        extra_metrics=tuple(cfg.data.get("extra_metrics") or ()),
+        resamples=cfg.evaluation.resamples,
+        unit_name=getattr(study.dataset, "unit", None),
+        optimum=study.optimum(),
+    )
     print_results(metrics)
-    print(f"run folder: {folder}", file=sys.stdout)
+    print(f"run folder: {study.folder}")
 
 
 def validation_auroc(validation: object) -> float | None:

@@ -213,6 +213,12 @@ class Study:
             table["fold"] = cell.fold.name
         return table
 
+    def optimum(self) -> dict[str, dict[str, float]] | None:
+        """On a simulated cohort the best value of each metric, by subset of modalities."""
+        if not isinstance(self.dataset, Simulated):
+            return None
+        return {subset_name(subset): self.dataset.optimum(subset) for subset in subsets(self.model.encoders)}
+
     def describe_rows(self, frame: pd.DataFrame, ablation: str, trained: TrainedModel) -> pd.DataFrame:
         """Predictions with ids, targets and metadata in the place of row numbers."""
         rows = frame["index"].to_numpy()

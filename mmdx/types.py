@@ -202,3 +202,7 @@ class Simulated(Protocol):
     def posterior(self, subset: tuple[str, ...]) -> np.ndarray:
         """P(target = 1) of every row, [n], given those of the subset's modalities that the row has."""
         ...
+
+    def optimum(self, subset: tuple[str, ...]) -> dict[str, float]:
+        """The best value of each metric that a model offered the subset can have on the population."""
+        ...

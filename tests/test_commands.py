@@ -76,7 +76,7 @@ BAD = {
     "class outside the allowed packages": (["fusion._target_=os.system", "+fusion.command=true"], ["fusion._target_=os.system", "refused"]),
     "class that is no fusion": (["fusion._target_=torch.optim.SGD"], ["torch.optim.SGD", "not a fusion"]),
     "option a fusion does not have": (["+fusion.depth=3"], ["fusion", "depth"]),
-    "modality the data lacks": (["+encoder/text@encoders.ecg=bag_of_words"], ["encoders.ecg", "no modality 'ecg'"]),
+    "modality the data lacks": (["+encoder/text@encoders.ecg=bag_of_words"], ["ecg", "image, text, audio, tabular"]),
     "folds that are too many": (["split=kfold", "split.folds=500", "data.samples=120"], ["split.folds", "500"]),
 }
 

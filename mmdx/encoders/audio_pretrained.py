@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+_LEFT_TO_CHANCE = {"mask_time_prob", "mask_feature_prob", "layerdrop"}
+"""Settings of wav2vec 2.0 and its kin that are turned off: they draw from numpy's global state, or leave parameters without a gradient."""
+
+
 class TimmAudio(nn.Module):
     """Any image backbone of timm on log-mel windows, taken as images of one channel.
 
@@ -103,7 +107,10 @@ class HuggingFaceAudio(nn.Module):
 
     def __init__(self, name: str, transform: HuggingFaceWindows | None = None, pretrained: bool = True) -> None:
         super().__init__()
-        self.model = _from_hub("AutoModel", name) if pretrained else _transformers().AutoModel.from_config(_from_hub("AutoConfig", name))
+        config = _from_hub("AutoConfig", name)
+        for setting in _LEFT_TO_CHANCE & set(config.to_dict()):
+            setattr(config, setting, 0.0)
+        self.model = _from_hub("AutoModel", name, config=config) if pretrained else _transformers().AutoModel.from_config(config)
         self.transform, self.width = transform or HuggingFaceWindows(name), int(self.model.config.hidden_size)
 
     def forward(self, items: dict[str, Tensor]) -> Features:
@@ -137,9 +144,9 @@ def _lay_open(module: nn.Module, half: float, loose: list[nn.Parameter]) -> list
     return layers
 
 
-def _from_hub(kind: str, name: str) -> Any:
+def _from_hub(kind: str, name: str, **settings: Any) -> Any:
     try:
-        return getattr(_transformers(), kind).from_pretrained(name)
+        return getattr(_transformers(), kind).from_pretrained(name, **settings)
     except (OSError, ValueError, ImportError) as fault:
         raise InputError(
             f"encoder {name!r}: transformers cannot load it ({_first_line(fault)}); give a hub name, or a local folder with the "

@@ -62,7 +62,7 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     if rate == target:
         return samples
     common = gcd(rate, target)
-    return signal.resample_poly(samples, target // common, rate // common)
+    return signal.resample_poly(samples, target // common, rate // common, padtype="mean")
 
 
 def band_pass(samples: np.ndarray, rate: int, band: tuple[float, float], order: int) -> np.ndarray:

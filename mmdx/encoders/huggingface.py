@@ -129,7 +129,11 @@ def import_transformers() -> ModuleType:
 
 @contextmanager
 def _reading(name: str, what: str) -> Iterator[None]:
-    """Turn whatever transformers raises into one sentence."""
+    """Turn whatever transformers raises into one sentence, and keep its progress bars off a run's screen."""
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         yield
     except InputError:
@@ -139,3 +143,6 @@ def _reading(name: str, what: str) -> Iterator[None]:
         raise InputError(
             f"name={name}: no {what} could be read ({reason[0]}). Give a hub name that can be reached, a folder, or package:NAME."
         ) from fault
+    finally:
+        if bars:
+            logging.enable_progress_bar()

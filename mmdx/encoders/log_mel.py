@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from scipy import fft, signal, sparse
-from torch import Tensor
 
 from mmdx.data.raw import Recording
 from mmdx.encoders.heart_sound import HeartSoundFrontEnd, Windows

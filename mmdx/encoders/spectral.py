@@ -128,7 +128,7 @@ class StatisticsTransform(Transform):
 
     def __init__(self, front_end: HeartSoundFrontEnd | None = None, statistics: Statistics | None = None) -> None:
         self.front_end, self.statistics = front_end or HeartSoundFrontEnd(), statistics or Statistics()
-        self.mean, self.spread = np.float32(0.0), np.float32(1.0)
+        self.mean, self.spread = np.zeros(1, np.float32), np.ones(1, np.float32)
 
     @property
     def size(self) -> int:

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -103,15 +104,15 @@ class TabularTransform(Transform):
 
 
 def _value(column: str, value: Any) -> Value:
-    if value is None or isinstance(value, str):
-        return (value.strip() or None) if value else None
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, str):
+        return value.strip() or None
     if isinstance(value, Real | np.bool_):
         number = float(value)
         if math.isinf(number):
             raise SampleError(f"tabular column {column!r} is infinite; expected a finite number, or nothing where it is missing.")
         return None if math.isnan(number) else number
-    if value != value:  # pandas.NaT and others of its kind
-        return None
     raise SampleError(f"tabular column {column!r} is {type(value).__name__}; expected a number, a string, or None where it is missing.")
 
 

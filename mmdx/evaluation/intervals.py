@@ -49,7 +49,7 @@ def bootstrap(statistic: Statistic, units: int, rows: int, resamples: int = 1000
 
     Args:
         statistic: see ``mmdx.evaluation.metrics``.
-        units: number C of units.
+        units: number C of units; there is no interval where it is 1.
         rows: number of rows behind them, which sets how many resamples are worked on at once.
         resamples: number of resamples, at least 1.
         seed: of the draw; the same units, resamples and seed give the same draws whatever the statistic.
@@ -60,10 +60,12 @@ def bootstrap(statistic: Statistic, units: int, rows: int, resamples: int = 1000
     if resamples < 1:
         raise InputError(f"resamples={resamples}: must be at least 1.")
     value = statistic(np.ones((units, 1)))
+    if units < 2:
+        return {name: Interval(float(v[0])) for name, v in value.items()}
     width = max(8, BLOCK // max(units, rows))
     draws = _collect(statistic, _draws(units, resamples, seed, width))
-    left_out = _collect(statistic, _without_one(units, seed, width)) if units > 1 else {}
-    return {name: interval(float(v[0]), draws[name], left_out.get(name, np.array([]))) for name, v in value.items()}
+    left_out = _collect(statistic, _without_one(units, seed, width))
+    return {name: interval(float(v[0]), draws[name], left_out[name]) for name, v in value.items()}
 
 
 def interval(value: float, draws: np.ndarray, left_out: np.ndarray) -> Interval:
@@ -84,7 +86,7 @@ def interval(value: float, draws: np.ndarray, left_out: np.ndarray) -> Interval:
 
 def _bca_tails(value: float, draws: np.ndarray, left_out: np.ndarray, tails: np.ndarray) -> np.ndarray | None:
     below = ((draws < value).mean() + (draws <= value).mean()) / 2
-    deviation = left_out.mean() - left_out if len(left_out) else np.array([np.nan])
+    deviation = left_out.mean() - left_out
     spread = (deviation**2).sum()
     if not 0 < below < 1 or not spread > 1e-24 or draws.min() == draws.max():
         return None
@@ -156,8 +158,9 @@ def compare_auroc(
     first, second, truth = (np.asarray(x, dtype=np.float64) for x in (a, b, target))
     n = len(truth)
     codes, units = _group_codes(groups, n)
-    if not len(first) == len(second) == len(codes) == n:
-        raise InputError(f"compare_auroc: a, b, target and groups have {len(first)}, {len(second)}, {n} and {len(codes)} rows; must be equal.")
+    lengths = [len(first), len(second), n, len(codes)]
+    if len(set(lengths)) > 1:
+        raise InputError(f"compare_auroc: a, b, target and groups have {lengths} rows; they must have the same number.")
     if np.isnan(np.concatenate([first, second])).any() or set(truth.tolist()) != {0.0, 1.0} or (codes < 0).any():
         raise InputError("compare_auroc: scores and groups must not be missing, and the target must hold 0 and 1, both of them.")
     order, unit = _canonical(np.stack([truth, first, second]), codes)

@@ -28,7 +28,7 @@ class BinaryMetrics:
     - ``auprc``: average precision, sum over thresholds of (R_k - R_{k-1}) P_k, without interpolation.
     - ``sensitivity_at_90_specificity``: the largest sensitivity among the thresholds whose specificity is at least 0.9, without
       interpolation between points of the ROC curve; 0 where only "nobody is positive" has it.
-    - ``sensitivity``, ``specificity``, ``balanced_accuracy`` (their mean), at the given threshold; ``macc`` is PhysioNet's name of the last.
+    - ``sensitivity``, ``specificity`` and their mean ``balanced_accuracy``, at the given threshold; ``macc`` is PhysioNet's name of it.
     - ``brier``: mean of (prob - target)^2 (Brier 1950).
 
     Args:

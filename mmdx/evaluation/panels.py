@@ -15,7 +15,7 @@ class MulticlassMetrics:
     """Metrics of one class among K.
 
     - ``auroc``, ``auprc``: mean over the classes that occur (and are not alone) of one class against the rest.
-    - ``accuracy``, ``balanced_accuracy`` (mean recall over the classes that occur): of the class with the highest probability, the first of equals.
+    - ``accuracy``, ``balanced_accuracy`` (mean recall over the classes that occur): of the class with the highest probability.
     - ``brier``: mean over rows of the sum over classes of (prob - target)^2, between 0 and 2 (Brier 1950).
 
     Args:

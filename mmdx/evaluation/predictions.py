@@ -50,7 +50,7 @@ def predictions_file(path: str | Path) -> Path:
     return file
 
 
-def kind_of(frame: pd.DataFrame) -> str:
+def kind_of(frame: pd.DataFrame, source: str = "predictions") -> str:
     """What was predicted, from the columns: "binary", "multiclass" or "multilabel".
 
     Raises:
@@ -64,7 +64,7 @@ def kind_of(frame: pd.DataFrame) -> str:
     if any(n.startswith("target_") for n in names) and any(n.startswith("prob_") for n in names):
         return "multilabel"
     raise InputError(
-        f"predictions: columns {names[:12]} lack a target with its probability; expected target and prob (binary), "
+        f"{source}: columns {names[:12]} lack a target with its probability; expected target and prob (binary), "
         "target and prob_CLASS (multiclass), or target_LABEL and prob_LABEL (multilabel)."
     )
 
@@ -100,7 +100,7 @@ def checked(frame: pd.DataFrame, source: str = "predictions") -> pd.DataFrame:
         InputError: for missing columns, probabilities that are none, targets outside the classes, duplicated rows, no test rows
             or one class only; the message names the row (counted from 1) and column.
     """
-    kind = kind_of(frame)
+    kind = kind_of(frame, source)
     if "sample_id" not in frame:
         raise InputError(f"{source}: has no column sample_id; every row needs the id of its sample.")
     frame = _with_keys(frame.reset_index(drop=True), source)

@@ -79,7 +79,7 @@ def score(
         InputError: where the table is not one of predictions, or an argument is out of range.
     """
     extra = tuple(extra_metrics)
-    kind, table = kind_of(frame), checked(frame, source)
+    kind, table = kind_of(frame, source), checked(frame, source)
     unknown = [name for name in extra if name not in EXTRA]
     if unknown or (extra and kind == "multiclass"):
         raise InputError(f"extra_metrics={list(extra)}: must be of {', '.join(EXTRA)}, for a binary or multilabel target.")
@@ -111,7 +111,7 @@ def score(
 def _needed(test: pd.DataFrame) -> list[str]:
     """The columns that scores rest on; the others would only be copied about."""
     named = ("sample_id", "fold", "seed", "modalities", "ablation", "present", "oracle", "meta_site")
-    return [c for c in test if c in named or str(c).startswith(("target", "prob", "threshold"))] + ["unit"]
+    return [c for c in map(str, test.columns) if c in named or c.startswith(("target", "prob", "threshold"))] + ["unit"]
 
 
 def _with_full_set_as_retrained(table: pd.DataFrame) -> pd.DataFrame:

@@ -45,7 +45,11 @@ class Scorer:
         return MULTICLASS if self.kind == "multiclass" else (*BINARY, *self.extra)
 
     def score(self, rows: pd.DataFrame) -> dict[str, Entry]:
-        """Every metric of the rows of one subset, with its interval; ``a binary table has column ``threshold``, a multilabel one ``threshold_LABEL``."""
+        """Every metric of the rows of one subset, with its interval.
+
+        Args:
+            rows: with column ``threshold`` where the target is binary, ``threshold_LABEL`` where there are labels.
+        """
         parts = self._by_seed(rows)
         units = _units(rows["unit"])
         statistics = [self._statistic(part, units[place]) for part, place in parts]
@@ -131,12 +135,14 @@ class Scorer:
         return {"n": n, "unit": self.unit, "n_units": int(rows["unit"].nunique())}
 
     def _entry(self, found: Interval, counts: Entry) -> Entry:
-        bounds = {"value": _number(found.value), "low": _number(found.low), "high": _number(found.high)}
+        bounds: Entry = {"value": _number(found.value), "low": _number(found.low), "high": _number(found.high)}
         entry = bounds | counts | {"method": found.method or None}
         if found.dropped:
             entry["dropped"] = found.dropped
         if entry["value"] is None:
             entry["reason"] = f"only one class among the {entry['n']} rows" if entry["n"] else "no labelled row"
+        elif entry["n_units"] < 2:
+            entry["reason"] = f"no interval from one {self.unit}"
         elif entry["low"] is None:
             entry["reason"] = f"no interval: undefined in {found.dropped} of {found.draws} resamples, which lack a class"
         elif entry["low"] == entry["high"]:

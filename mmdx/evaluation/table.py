@@ -121,7 +121,7 @@ def _count(number: int, unit: str) -> str:
 
 
 def _sentences(metrics: Metrics) -> Iterator[str]:
-    for line in (_intervals, _threshold, _pooling, _sites, _complete, _undefined, _oracle_line, _differences):
+    for line in (_intervals, _threshold, _pooling, _sites, _complete, _reasons, _oracle_line, _differences):
         yield from line(metrics)
 
 
@@ -179,11 +179,11 @@ def _complete(metrics: Metrics) -> Iterator[str]:
             yield f"AUROC on the {n} rows that have every modality{what}: {told}."
 
 
-def _undefined(metrics: Metrics) -> Iterator[str]:
+def _reasons(metrics: Metrics) -> Iterator[str]:
     for section in ("test", "retrained"):
         for subset, entries in metrics.get(section, {}).items():
-            if entries["auroc"]["value"] is None:
-                yield f"{subset}: AUROC is not defined, {entries['auroc'].get('reason', 'no reason known')}."
+            if reason := entries["auroc"].get("reason"):
+                yield f"{subset}: AUROC {'is not defined, ' if entries['auroc']['value'] is None else ''}{reason}."
 
 
 def _oracle_line(metrics: Metrics) -> Iterator[str]:

@@ -18,7 +18,7 @@ def modality_names(widths: Mapping[str, int]) -> list[str]:
         InputError: where there is no modality or a width isn't a whole number above 0.
     """
     if not widths:
-        raise InputError("widths={}: a fusion needs at least one modality, as in widths={'image': 64}.")
+        raise InputError("widths={}: a fusion needs at least one modality, as in widths={'ecg': 64}.")
     for name, width in widths.items():
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
             raise InputError(f"widths[{name!r}]={width!r}: must be a whole number above 0, the width of that encoder's tokens.")

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 
-def made(n=120, modalities=("image", "text"), seed=0, seeds=1, folds=1, sites=1, absent=0.0, retrained=False, validation=True, patients=True):
+def made(
+    n=120, modalities=("image", "text"), seed=0, seeds=1, folds=1, sites=1, absent=0.0, retrained=False, validation=True, patients=True
+):
     rng = np.random.default_rng(seed)
     subsets = [c for size in range(len(modalities), 0, -1) for c in combinations(sorted(modalities), size)]
     parts = []

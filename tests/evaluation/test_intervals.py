@@ -95,7 +95,7 @@ def test_pairing_narrows_the_interval_of_a_difference():
 
 
 def test_refuses_what_cannot_be_compared():
-    with pytest.raises(InputError, match=r"4, 5, 5 and 5 rows"):
+    with pytest.raises(InputError, match=r"\[4, 5, 5, 5\] rows"):
         compare_auroc(np.ones(4), np.ones(5), np.array([0, 1, 0, 1, 1]))
     with pytest.raises(InputError, match="both of them"):
         compare_auroc(np.ones(3), np.ones(3), np.ones(3))

@@ -28,7 +28,8 @@ def test_it_says_every_value_and_what_it_rests_on(capsys):
     patients = metrics["test"]["image+text"]["auroc"]["n_units"]
     assert f"40 resamples of {patients} patients" in text and "chosen on validation rows" in text
     entry = metrics["differences"]["retrained"]["text"]["auroc"]
-    assert f"adding text to image: AUROC {entry['value']:+.3f} [{entry['low']:+.3f}, {entry['high']:+.3f}] (retrained), {patients} patients" in text
+    difference = f"{entry['value']:+.3f} [{entry['low']:+.3f}, {entry['high']:+.3f}]"
+    assert f"adding text to image: AUROC {difference} (retrained), {patients} patients" in text
 
 
 def test_the_largest_subset_comes_first(capsys):

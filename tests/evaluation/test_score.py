@@ -71,7 +71,8 @@ def test_rows_of_folds_are_pooled_and_each_fold_uses_its_own_threshold():
     assert entry["balanced_accuracy"]["value"] == pytest.approx(balanced_accuracy_score(rows["target"], called), abs=1e-12)
     assert entry["auroc"]["value"] == pytest.approx(roc_auc_score(rows["target"], rows["prob"]), abs=1e-12)
     for fold, part in rows.groupby("fold"):
-        assert found["by_fold"][fold]["image+text"]["auroc"]["value"] == pytest.approx(roc_auc_score(part["target"], part["prob"]), abs=1e-12)
+        own = found["by_fold"][fold]["image+text"]["auroc"]["value"]
+        assert own == pytest.approx(roc_auc_score(part["target"], part["prob"]), abs=1e-12)
 
 
 def test_over_seeds_the_mean_and_its_spread():
@@ -181,3 +182,14 @@ def test_multiclass_takes_the_most_probable_class():
 def test_an_unknown_extra_metric_is_refused():
     with pytest.raises(InputError, match=r"extra_metrics=\['f2'\]: must be of macc"):
         score(made(), extra_metrics=("f2",))
+
+
+def test_one_patient_gives_no_interval():
+    entry = quick(pd.DataFrame({"sample_id": range(4), "patient_id": "only", "target": [0, 1, 0, 1], "prob": [0.1, 0.9, 0.6, 0.5]}))
+    auroc = entry["test"]["all"]["auroc"]
+    assert auroc["value"] == 0.75 and auroc["low"] is None and auroc["high"] is None and "one patient" in auroc["reason"]
+
+
+def test_an_interval_without_width_says_that_it_tells_nothing():
+    entry = quick(pd.DataFrame({"sample_id": range(8), "target": [0, 1] * 4, "prob": [0.1, 0.9] * 4}))["test"]["all"]["auroc"]
+    assert (entry["value"], entry["low"], entry["high"]) == (1.0, 1.0, 1.0) and "says nothing" in entry["reason"]
