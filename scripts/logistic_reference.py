@@ -77,7 +77,7 @@ def main() -> None:
             order = place[rows.loc[chosen, "sample_id"]].to_numpy()
             rows.loc[chosen, "logistic"] = pd.Series(probabilities, index=test).loc[order].to_numpy()
         difference = compare_auroc(
-            rows["prob"].to_numpy(), rows["logistic"].to_numpy(), rows["target"].to_numpy(), rows["patient_id"].to_numpy()
+            rows["prob"].to_numpy(), rows["logistic"].to_numpy(), rows["target"].to_numpy(), rows["patient_id"].fillna(rows["sample_id"]).to_numpy()
         )
         ours, theirs = (roc_auc_score(rows["target"], rows[c]) for c in ("prob", "logistic"))
         print(

@@ -35,6 +35,7 @@ class HuggingFaceTokenizer(Transform):
         with _reading(name, "tokenizer"):
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
         self.max_length = max_length
+        self.prepare("")  # sets the tokenizer's truncation now: doing so while another thread encodes fails with 'Already borrowed'
 
     def prepare(self, raw: Any) -> np.ndarray:
         """Token ids, int64 [T], special tokens included.

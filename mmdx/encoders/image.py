@@ -28,7 +28,9 @@ class ImageTransform(Transform):
         augment: small random changes in training; None for none.
     """
 
-    def __init__(self, size: int = 64, channels: int = 1, mean: float = 0.5, std: float = 0.25, augment: Augmentation | None = None) -> None:
+    def __init__(
+        self, size: int = 64, channels: int = 1, mean: float = 0.5, std: float = 0.25, augment: Augmentation | None = None
+    ) -> None:
         if size < 8:
             raise InputError(f"transform.size={size}: must be at least 8 pixels.")
         if channels not in (1, 3):
@@ -53,8 +55,8 @@ class TimmTransform(Transform):
     Args:
         name: of the model, as for ``TimmEncoder``.
         size: S in pixels; None takes the model's.
-        crop: "center" cuts the margins as the model's evaluation does, "border" keeps the whole image and pads, "squash" ignores the aspect;
-            None takes the model's.
+        crop: "center" cuts the margins as the model's evaluation does, "border" keeps the whole image and pads, "squash" ignores the
+            aspect; None takes the model's.
         crop_share: side of the crop by that of the resized image, above 0 to 1; None takes the model's.
         augment: small random changes in training; None for none.
     """
@@ -91,7 +93,9 @@ class TimmTransform(Transform):
         return normalised(prepared, self.augment, rng, self.mean, self.std)
 
 
-def normalised(values: np.ndarray, augment: Augmentation | None, rng: np.random.Generator | None, mean: list[float], std: list[float]) -> Tensor:
+def normalised(
+    values: np.ndarray, augment: Augmentation | None, rng: np.random.Generator | None, mean: list[float], std: list[float]
+) -> Tensor:
     """uint8 [S, S] or [S, S, 3], changed where there is a generator, as float32 [C, S, S] = (value / 255 - mean) / std."""
     if augment is not None and rng is not None:
         values = augment.image(values, rng)

@@ -53,7 +53,7 @@ class TabularTransform(Transform):
         """Columns, their means and standard deviations, and their categories.
 
         Raises:
-            InputError: where no column has a value, a declared one isn't there, or one that is declared numeric has one that is not a number.
+            InputError: where no column has a value, a declared one isn't there, or a number is expected and is none.
         """
         columns: dict[str, list[float | str]] = {}
         for row in prepared:
@@ -122,7 +122,7 @@ def _number(column: str, value: float | str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise SampleError(f"tabular column {column!r} is {value!r}; expected a number, as in the training split. Mend it, or leave it empty.")
+        raise SampleError(f"tabular column {column!r} is {value!r}; expected a number. Mend it, or leave it empty.")
     return number
 
 

@@ -115,7 +115,7 @@ class LoRA(FullTuning):
                 f"tuning.targets={self.targets}: {type(encoder).__name__} has no linear layer named {', '.join(wanted)}; "
                 f"there are {', '.join(linear) or 'none'}. LoRA is for encoders on a transformers or timm Transformer."
             )
-        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=names, bias="none")  # type: ignore[arg-type]
+        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=names)  # type: ignore[arg-type]
         encoder.requires_grad_(False)
         inject_adapter_in_model(config, encoder)
         for name, parameter in encoder.named_parameters():

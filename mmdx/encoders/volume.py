@@ -154,7 +154,7 @@ def _find(network: str) -> Callable[..., nn.Module]:
     found = getattr(nets, name, None) if name.isidentifier() else None
     inside = str(getattr(found, "__module__", "")).startswith(f"{NETWORKS}.")
     if not inside or not (inspect.isfunction(found) or (inspect.isclass(found) and issubclass(found, nn.Module))):
-        raise InputError(f"network={network}: {NETWORKS} has no such network; resnet10, resnet50, DenseNet121 and SEResNet50 are some that fit.")
+        raise InputError(f"network={network}: {NETWORKS} has no such network; resnet10, DenseNet121 and SEResNet50 are some that fit.")
     return found
 
 
@@ -164,7 +164,8 @@ def _parameters(make: Callable[..., nn.Module]) -> dict[str, bool]:
         made = inspect.signature(make, eval_str=True).return_annotation
         makers: list[Any] = [make, *([made.__init__] if inspect.isclass(made) else [])]
     else:
-        makers = [kind.__init__ for kind in make.__mro__ if issubclass(kind, nn.Module) and kind is not nn.Module]  # type: ignore[attr-defined]
+        kinds = [kind for kind in inspect.getmro(make) if issubclass(kind, nn.Module) and kind is not nn.Module]  # type: ignore[arg-type]
+        makers = [kind.__init__ for kind in kinds]
     takes: dict[str, bool] = {}
     for i, maker in enumerate(makers):
         parameters = [p for p in inspect.signature(maker).parameters.values() if p.name != "self"]

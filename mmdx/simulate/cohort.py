@@ -156,7 +156,7 @@ def _check(
     if not modalities or len(set(modalities)) < len(modalities) or not set(modalities) <= set(RENDERERS):
         raise InputError(f"data.modalities={list(modalities)}: must be one or more different ones of {known}.")
     for name, value, least in (("samples", samples, 2), ("sites", sites, 1), ("seed", seed, 0)):
-        if value < least:
+        if not isinstance(value, int | np.integer) or value < least:
             raise InputError(f"data.{name}={value}: must be a whole number of at least {least}.")
     if not 0 < prevalence < 1:
         raise InputError(f"data.prevalence={prevalence}: must be above 0 and below 1.")

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
 from mmdx.encoders.image import ImageTransform, SmallCNN, TimmEncoder, TimmTransform
 from mmdx.encoders.pixels import Augmentation, to_uint8
 from mmdx.errors import InputError, SampleError
 from mmdx.testing import check_encoder
-from PIL import Image
-from sklearn.datasets import load_sample_image
 
 RNG = np.random.default_rng(0)
 RAWS = [
@@ -29,7 +30,10 @@ def test_timm_models_keep_the_contract(name):
     check_encoder(lambda transform: TimmEncoder(transform, name), TimmTransform(name, size=64), RAWS)
 
 
-@pytest.mark.parametrize(("name", "tokens", "width"), [("resnet18", 4, 512), ("vit_tiny_patch16_224", 17, 192), ("mobilenetv3_small_100", 4, 1024), ("mambaout_femto", 4, 288)])
+@pytest.mark.parametrize(
+    ("name", "tokens", "width"),
+    [("resnet18", 4, 512), ("vit_tiny_patch16_224", 17, 192), ("mobilenetv3_small_100", 4, 1024), ("mambaout_femto", 4, 1152)],
+)
 def test_layers_hold_every_parameter_and_grid_or_sequence_gives_the_tokens(name, tokens, width):
     pytest.importorskip("timm")
     encoder = TimmEncoder(TimmTransform(name, size=64), name).eval()

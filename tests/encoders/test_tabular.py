@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from mmdx.encoders.tabular import MISSING, UNSEEN, FTTransformer, TabularMLP, TabularTransform
 from mmdx.errors import InputError, SampleError
 from mmdx.testing import check_encoder
@@ -122,7 +123,7 @@ def test_the_order_of_columns_is_of_no_account_to_an_ft_transformer():
         before = model(items).tokens
         for parameter in (model.columns.weight, model.columns.missing, model.columns.bias):
             parameter.copy_(parameter[order].clone())
-        after = model({"numeric": items["numeric"][:, order], "missing": items["missing"][:, order], "categorical": items["categorical"]}).tokens
+        after = model({**items, "numeric": items["numeric"][:, order], "missing": items["missing"][:, order]}).tokens
     torch.testing.assert_close(after[:, 0], before[:, 0])
     torch.testing.assert_close(after[:, 1:], before[:, 1:][:, order])
 

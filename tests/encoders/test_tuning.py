@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from mmdx.encoders.image import ImageTransform, SmallCNN, TimmEncoder, TimmTransform
-from mmdx.encoders.tuning import FullTuning, Frozen, LastLayers, LoRA, hold_frozen
-from mmdx.errors import InputError
 from torch import nn
+
+from mmdx.encoders.image import ImageTransform, SmallCNN, TimmEncoder, TimmTransform
+from mmdx.encoders.tuning import Frozen, FullTuning, LastLayers, LoRA, hold_frozen
+from mmdx.errors import InputError
 
 
 class Tower(nn.Module):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from mmdx.encoders.image import ImageTransform
 from mmdx.encoders.pixels import Augmentation
 from mmdx.encoders.volume import MonaiEncoder, VolumeTransform

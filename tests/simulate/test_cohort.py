@@ -128,6 +128,7 @@ def test_the_config_is_the_constructors_default_for_the_modalities_that_have_an_
         ({"missing": {"image": 1.0}}, "data.missing.image=1.0: must be at least 0 and below 1"),
         ({"missing": {"ecg": 0.1}}, "data.missing.ecg: no such modality"),
         ({"correlation": 1.0}, "data.correlation=1.0"),
+        ({"samples": 10.5}, "data.samples=10.5: must be a whole number"),
         ({"sites": 0}, "data.sites=0"),
         ({"seed": -1}, "data.seed=-1"),
     ],
