@@ -5,11 +5,12 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
+from mmdx.commands.help import help_in_place_of_hydras
 from mmdx.commands.hydra_app import config_folder, telling
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="evaluate")
-def main(cfg: DictConfig) -> None:
+def _job(cfg: DictConfig) -> None:
     """One evaluation."""
 
     def job() -> None:
@@ -18,6 +19,12 @@ def main(cfg: DictConfig) -> None:
         evaluate(cfg)
 
     telling(job)
+
+
+def main() -> None:
+    """The command."""
+    help_in_place_of_hydras("evaluate.py: a finished run's models again, as in python evaluate.py run=FOLDER", config_folder())
+    _job()
 
 
 if __name__ == "__main__":

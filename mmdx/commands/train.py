@@ -5,11 +5,12 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
+from mmdx.commands.help import help_in_place_of_hydras
 from mmdx.commands.hydra_app import config_folder, telling
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
-def main(cfg: DictConfig) -> float | None:
+def _job(cfg: DictConfig) -> float | None:
     """One run; returns the validation score that a sweep steers by."""
 
     def job() -> float | None:
@@ -18,6 +19,12 @@ def main(cfg: DictConfig) -> float | None:
         return run(cfg)
 
     return telling(job)
+
+
+def main() -> None:
+    """The command."""
+    help_in_place_of_hydras("train.py: train, predict and score, as in python train.py +experiment=xray_text", config_folder())
+    _job()
 
 
 if __name__ == "__main__":

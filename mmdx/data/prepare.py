@@ -77,7 +77,7 @@ class PreparedCohort:
             sample = self.dataset[index]
             prepared = self._prepare(sample.inputs)
         except SampleError as fault:
-            return fault
+            return self._named(fault, index)
         row = self.dataset.table.iloc[index]
         if not sample.inputs:
             return SampleError(
@@ -90,6 +90,12 @@ class PreparedCohort:
             for raw in _bag(sample.inputs.get(name)):
                 _digest(raw, content.update)
         return prepared, content.digest()
+
+    def _named(self, fault: SampleError, index: int) -> SampleError:
+        """A transform knows nothing of samples, so its faults get the name of the sample here."""
+        sample_id = str(self.dataset.table["sample_id"].iloc[index])
+        message = str(fault) if sample_id in str(fault) or fault.sample_id else f"sample {sample_id!r}: {fault}"
+        return SampleError(message, sample_id=fault.sample_id or sample_id, file=fault.file, row=fault.row)
 
     def _prepare(self, inputs: Mapping[str, Any]) -> Prepared:
         return {m: [transform.prepare(raw) for raw in _bag(inputs.get(m))] for m, transform in self.transforms.items()}

@@ -1,4 +1,4 @@
-"""Audio encoders that train from scratch: a CNN on log-mel windows, a 1-D CNN on the waveform."""
+"""Audio encoders that train from scratch: a CNN on log-mel windows, another on the waveform."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from mmdx.types import Features, Item, Transform
 
 
 class LogMelCNN(nn.Module):
-    """A small 2-D CNN on log-mel windows: blocks of convolution, batch norm and ReLU, then mean and maximum over time.
+    """A small CNN on log-mel windows: blocks of convolution over time, with the bands as channels, batch norm, ReLU and maximum over
+    pairs of frames; then mean and maximum over time.
 
     Args:
         transform: makes the windows.
-        channels: of each block; every block halves bands and time, the first by its stride, the others by pooling.
+        channels: of each block; every block halves the number of frames.
+        kernel: frames that a convolution sees, odd.
         width: D of the token.
         dropout: share of the pooled features dropped in training.
 
@@ -30,22 +32,25 @@ class LogMelCNN(nn.Module):
     """
 
     def __init__(
-        self, transform: LogMel | None = None, channels: Sequence[int] = (16, 32, 64, 128), width: int = 128, dropout: float = 0.2
+        self,
+        transform: LogMel | None = None,
+        channels: Sequence[int] = (64, 96, 128),
+        kernel: int = 5,
+        width: int = 128,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        _check(channels, width, dropout)
+        _check(channels, kernel, width, dropout)
         self.transform, self.width = transform or LogMel(), width
-        blocks = [_block_2d(before, after) for before, after in pairwise(channels)]
-        self.blocks = nn.ModuleList([_stem_2d(channels[0]), *blocks])
+        sizes = [self.transform.spectrum.bands, *channels]
+        self.blocks = nn.ModuleList(_block(before, after, kernel, stride=1) for before, after in pairwise(sizes))
         self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * channels[-1], width))
 
     def forward(self, items: Tensor) -> Features:
         """Encode; see the class for shapes."""
-        x = items[:, None]
         for block in self.blocks:
-            x = block(x)
-        x = x.mean(dim=2)  # [n, C, T], the mean over bands
-        return one_token(self.project(torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=1)))
+            items = block(items)
+        return one_token(self.project(torch.cat([items.mean(dim=2), items.amax(dim=2)], dim=1)))
 
     def layers(self) -> list[nn.Module]:
         """Blocks, then the projection."""
@@ -115,11 +120,9 @@ class WaveformCNN(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        _check(channels, width, dropout)
-        if kernel < 1 or kernel % 2 == 0:
-            raise InputError(f"kernel={kernel}: must be an odd number above 0.")
+        _check(channels, kernel, width, dropout)
         self.transform, self.width = transform or Waveform(), width
-        self.blocks = nn.ModuleList(_block_1d(before, after, kernel) for before, after in pairwise([1, *channels]))
+        self.blocks = nn.ModuleList(_block(before, after, kernel, stride=2) for before, after in pairwise([1, *channels]))
         self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * channels[-1], width))
 
     def forward(self, items: Tensor) -> Features:
@@ -139,24 +142,16 @@ def one_token(vectors: Tensor) -> Features:
     return Features(vectors[:, None], torch.ones(len(vectors), 1, dtype=torch.bool, device=vectors.device))
 
 
-def _stem_2d(channels: int) -> nn.Sequential:
-    convolution = nn.Conv2d(1, channels, kernel_size=5, stride=2, padding=2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU())
-
-
-def _block_2d(before: int, after: int) -> nn.Sequential:
-    convolution = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU(), nn.AvgPool2d(2, ceil_mode=True))
-
-
-def _block_1d(before: int, after: int, kernel: int) -> nn.Sequential:
-    convolution = nn.Conv1d(before, after, kernel, stride=2, padding=kernel // 2, bias=False)
+def _block(before: int, after: int, kernel: int, stride: int) -> nn.Sequential:
+    convolution = nn.Conv1d(before, after, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm1d(after), nn.ReLU(), nn.MaxPool1d(2, ceil_mode=True))
 
 
-def _check(channels: Sequence[int], width: int, dropout: float) -> None:
+def _check(channels: Sequence[int], kernel: int, width: int, dropout: float) -> None:
     if not channels or min(channels) < 1:
         raise InputError(f"channels={list(channels)}: must be at least one number above 0.")
+    if kernel < 1 or kernel % 2 == 0:
+        raise InputError(f"kernel={kernel}: must be an odd number above 0.")
     if width < 1:
         raise InputError(f"width={width}: must be at least 1.")
     if not 0 <= dropout < 1:

@@ -24,8 +24,6 @@ ENVELOPE_RATE = 100
 """Rate of the envelope in Hz."""
 SHORTEST_BEAT, LONGEST_BEAT = 60 / 180, 60 / 40
 """Seconds from one beat to the next at 180 and at 40 beats a minute, between which the heart rate is looked for."""
-_LIMIT = 8.0
-
 
 class Statistics:
     """328 statistics by default: of 32 log-mel bands the mean, the spread and five percentiles (7 * 32); the modulation spectrum of 8
@@ -119,16 +117,23 @@ def strongest_beat(correlation: np.ndarray) -> tuple[float, float]:
 
 
 class StatisticsTransform(Transform):
-    """Statistics of a whole recording, standardised with mean and spread of the training split and limited to 8 spreads.
+    """Statistics of a whole recording as ranks within the training split, evenly spread from -sqrt(3) to sqrt(3) (unit spread).
+
+    A rank bounds what an outlier, or another sensor, can do; in between the quantiles of the training split it is interpolated.
 
     Args:
         front_end: cleans the signal first.
         statistics: what is measured on it.
+        quantiles: quantiles kept of each statistic, at least 2.
     """
 
-    def __init__(self, front_end: HeartSoundFrontEnd | None = None, statistics: Statistics | None = None) -> None:
+    def __init__(
+        self, front_end: HeartSoundFrontEnd | None = None, statistics: Statistics | None = None, quantiles: int = 101
+    ) -> None:
+        if quantiles < 2:
+            raise InputError(f"transform.quantiles={quantiles}: must be at least 2.")
         self.front_end, self.statistics = front_end or HeartSoundFrontEnd(), statistics or Statistics()
-        self.mean, self.spread = np.zeros(1, np.float32), np.ones(1, np.float32)
+        self.quantiles = np.tile(np.linspace(0, 1, quantiles)[:, None], (1, self.size))  # [Q, F]
 
     @property
     def size(self) -> int:
@@ -140,27 +145,36 @@ class StatisticsTransform(Transform):
         return self.statistics(self.front_end(raw))
 
     def fit(self, prepared: Iterable[np.ndarray]) -> dict[str, Any]:
-        """Mean and standard deviation of each statistic.
+        """Quantiles of each statistic.
 
         Raises:
             InputError: where there is no recording.
         """
         rows = list(prepared)
         if not rows:
-            raise InputError("the training split has no recording to take the statistics' mean and spread from.")
-        values = np.stack(rows).astype(np.float64)
-        spread = values.std(axis=0)
-        state = {"mean": values.mean(axis=0).tolist(), "spread": np.where(spread > 1e-6, spread, 1.0).tolist()}
+            raise InputError("the training split has no recording to take the statistics' quantiles from.")
+        quantiles = np.quantile(np.stack(rows).astype(np.float64), np.linspace(0, 1, len(self.quantiles)), axis=0)
+        state = {"quantiles": [[float(f"{value:.7g}") for value in row] for row in quantiles]}
         self.load(state)
         return state
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take back mean and spread."""
-        self.mean, self.spread = (np.asarray(state[name], dtype=np.float32) for name in ("mean", "spread"))
+        """Take back the quantiles."""
+        self.quantiles = np.asarray(state["quantiles"], dtype=np.float64)
 
     def __call__(self, prepared: np.ndarray, rng: np.random.Generator | None) -> Item:
-        """Standardised statistics, float32 [F]."""
-        return torch.from_numpy(np.clip((prepared - self.mean) / self.spread, -_LIMIT, _LIMIT).astype(np.float32))
+        """Ranks, float32 [F]."""
+        return torch.from_numpy(((ranks(prepared, self.quantiles) - 0.5) * np.sqrt(12)).astype(np.float32))
+
+
+def ranks(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Rank, 0 to 1, of each of the values [F] among its ascending quantiles [Q, F], interpolated; the middle one among equal ones."""
+    below, upto = (quantiles < values).sum(axis=0), (quantiles <= values).sum(axis=0)  # [F]
+    left, right = (np.take_along_axis(quantiles, np.clip(k, 0, len(quantiles) - 1)[None], axis=0)[0] for k in (upto - 1, upto))
+    gap = right - left
+    inside = np.divide(values - left, gap, out=np.zeros_like(gap), where=(gap > 0) & (upto > 0))
+    place = np.where(upto > below, (below + upto - 1) / 2, upto - 1 + inside)
+    return np.clip(place, 0, len(quantiles) - 1) / (len(quantiles) - 1)
 
 
 class SpectralStatistics(nn.Module):
@@ -170,22 +184,29 @@ class SpectralStatistics(nn.Module):
         transform: measures them.
         hidden: units of the hidden layer.
         width: D of the token.
-        dropout: share of statistics and of hidden units dropped in training.
+        input_dropout: share of the statistics dropped in training.
+        dropout: share of the hidden units dropped in training.
 
     Shapes:
         Statistics [n, F] give one token each: tokens [n, 1, D].
     """
 
     def __init__(
-        self, transform: StatisticsTransform | None = None, hidden: int = 128, width: int = 128, dropout: float = 0.2
+        self,
+        transform: StatisticsTransform | None = None,
+        hidden: int = 256,
+        width: int = 128,
+        input_dropout: float = 0.3,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
         if min(hidden, width) < 1:
             raise InputError(f"hidden={hidden}, width={width}: must both be at least 1.")
-        if not 0 <= dropout < 1:
-            raise InputError(f"dropout={dropout}: must be at least 0 and below 1.")
+        for name, share in (("input_dropout", input_dropout), ("dropout", dropout)):
+            if not 0 <= share < 1:
+                raise InputError(f"{name}={share}: must be at least 0 and below 1.")
         self.transform, self.width = transform or StatisticsTransform(), width
-        self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.transform.size, hidden), nn.LayerNorm(hidden), nn.ReLU())
+        self.hidden = nn.Sequential(nn.Dropout(input_dropout), nn.Linear(self.transform.size, hidden), nn.LayerNorm(hidden), nn.ReLU())
         self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, width))
 
     def forward(self, items: Tensor) -> Features:
