@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.data.collate import Example, collate
-from mmdx.training.build import linear_head
 from mmdx.training.model import MultimodalModel
 from mmdx.types import Features, FusionOutput, Item, Sample, Task, Transform
 
@@ -38,7 +38,7 @@ def check_fusion(build: Callable[..., nn.Module], outputs: int = 3) -> None:
 def _check_fusion(build: Callable[..., nn.Module], widths: dict[str, int], outputs: int) -> None:
     case = f"with modalities {list(widths)}"
     torch.manual_seed(0)
-    fusion = build(widths=widths, head=linear_head(outputs))
+    fusion = build(widths=widths, head=partial(nn.Linear, out_features=outputs))
     features, present = random_features(widths)
     for training in (True, False):
         fusion.train(training)
@@ -55,7 +55,7 @@ def _check_fusion(build: Callable[..., nn.Module], widths: dict[str, int], outpu
     assert torch.allclose(base.logits, back, atol=1e-6), f"{case}: the order of the dicts changes the logits"
     alone = fusion({m: Features(f.tokens[2:3], f.mask[2:3]) for m, f in features.items()}, {m: p[2:3] for m, p in present.items()})
     assert torch.allclose(base.logits[2:3], alone.logits, atol=1e-5), f"{case}: a sample's logits depend on its batch"
-    twin = build(widths=dict(reversed(widths.items())), head=linear_head(outputs)).eval()
+    twin = build(widths=dict(reversed(widths.items())), head=partial(nn.Linear, out_features=outputs)).eval()
     assert twin.state_dict().keys() == fusion.state_dict().keys(), f"{case}: names of weights depend on the order of the dict"
     twin.load_state_dict(fusion.state_dict())
     assert torch.allclose(base.logits, twin(features, present).logits, atol=1e-6), f"{case}: the same weights give other logits in another order"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -75,7 +76,11 @@ def _items(transform: Transform, bag: list, rng: np.random.Generator | None) -> 
 
 
 def loader(examples: Examples, sampler: EpochSampler, batch_size: int, num_workers: int, pin_memory: bool = False) -> DataLoader[Batch]:
-    """A loader of batches. The number of workers changes the speed and nothing else."""
+    """A loader of batches. The number of workers changes the speed and nothing else.
+
+    The loader draws the seeds of its workers, which nothing uses, from a generator of its own: drawn from the global one, they would
+    shift the model's dropout by how many workers and epochs there were.
+    """
     return DataLoader(
         examples,  # type: ignore[arg-type]
         batch_size=batch_size,
@@ -84,4 +89,5 @@ def loader(examples: Examples, sampler: EpochSampler, batch_size: int, num_worke
         collate_fn=collate,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
+        generator=torch.Generator(),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -66,8 +65,17 @@ def build_model(plan: ModelPlan, transforms: Mapping[str, Transform], outputs: i
 
 
 def linear_head(outputs: int) -> Callable[[int], nn.Module]:
-    """A maker of linear output layers."""
-    return functools.partial(nn.Linear, out_features=outputs)
+    """A maker of linear output layers that begin at zero, so that a model begins at even odds: with few samples and wide frozen
+    features, what a random start adds to the logits is never trained away.
+    """
+
+    def head(width: int) -> nn.Module:
+        layer = nn.Linear(width, outputs)
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+        return layer
+
+    return head
 
 
 def parameter_groups(model: MultimodalModel, plan: ModelPlan, lr: float, weight_decay: float) -> list[dict[str, Any]]:
