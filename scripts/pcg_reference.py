@@ -4,7 +4,7 @@
     python scripts/pcg_reference.py data/physionet2016 --folds-from runs/pcg/TIME/predictions.parquet
 
 With a run's predictions, on the run's own test folds; without, on five folds stratified by label and sub-database. Then once more with
-each sub-database left out. Prints the pooled AUROC and the mean of the AUROCs within the sub-databases. About 2 minutes on two cores.
+each sub-database left out. Prints the pooled AUROC and the mean of the AUROCs within the sub-databases. About a minute.
 """
 
 from __future__ import annotations

@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
+
+from mmdx.commands.hydra_app import config_folder
+from mmdx.configuration import check_config, resolved
+from mmdx.errors import InputError
+from mmdx.parts import study_from
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["data.samples=120", "trainer.max_epochs=1", "logger=none", "evaluation.resamples=50"]
@@ -66,7 +72,7 @@ def test_a_run_folder_is_not_overwritten_and_resume_auto_keeps_it(run):
     assert code == 0 and "finished" in out and (folder / "predictions.parquet").stat().st_mtime_ns == before
 
 
-BAD = {
+QUICK = {
     "fusion that is not there": (["fusion=gatd"], ["gatd", "gated"]),
     "key that is not there": (["nosuchkey=1"], ["nosuchkey"]),
     "negative learning rate": (["optimizer.lr=-1"], ["optimizer.lr=-1", "greater than 0"]),
@@ -74,20 +80,41 @@ BAD = {
     "missing folder": (["data=covid_cxr", "data.root=/nonexistent/here"], ["data.root=/nonexistent/here", "no such folder"]),
     "folder not given": (["data=covid_cxr"], ["data.root", "not given"]),
     "class outside the allowed packages": (["fusion._target_=os.system", "+fusion.command=true"], ["fusion._target_=os.system", "refused"]),
-    "class that is no fusion": (["fusion._target_=torch.optim.SGD"], ["torch.optim.SGD", "not a fusion"]),
-    "option a fusion does not have": (["+fusion.depth=3"], ["fusion", "depth"]),
-    "modality the data lacks": (["+encoder/text@encoders.ecg=bag_of_words"], ["ecg", "image, text, audio, tabular"]),
-    "folds that are too many": (["split=kfold", "split.folds=500", "data.samples=120"], ["split.folds", "500"]),
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_gets_one_sentence(case, tmp_path):
-    overrides, words = BAD[case]
+@pytest.mark.parametrize("case", QUICK)
+def test_bad_input_gets_one_sentence_before_anything_heavy_is_loaded(case, tmp_path):
+    overrides, words = QUICK[case]
     code, out, err = command("train.py", "+experiment=xray_text", *overrides, folder=tmp_path / "run")
     text = out + err
     assert code != 0 and "Traceback" not in text
     assert all(word in text for word in words), text[-1500:]
+
+
+LATER = {
+    "class that is no fusion": (["fusion._target_=torch.optim.SGD"], ["torch.optim.SGD", "not a fusion"]),
+    "option a fusion does not have": (["+fusion.depth=3"], ["fusion", "depth"]),
+    "modality the data lacks": (["+encoder/text@encoders.ecg=bag_of_words"], ["ecg", "image, text, audio, tabular"]),
+    "folds that are too many": (["split=kfold", "split.folds=500", "data.samples=120"], ["split.folds", "500"]),
+    "split out of range": (["split.test=1.5"], ["split.test=1.5"]),
+    "modality dropout out of range": (["training.modality_dropout=1"], ["training.modality_dropout=1"]),
+    "warm-up out of range": (["training.schedule.warmup=2"], ["training.schedule.warmup=2"]),
+}
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_bad_input_is_an_input_error(case, tmp_path):
+    overrides, words = LATER[case]
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        cfg = resolved(compose("train", overrides=["+experiment=xray_text", "data.samples=120", "logger=none", *overrides]))
+    with pytest.raises(InputError) as caught:
+        check_config(cfg)
+        study = study_from(cfg, tmp_path)
+        study.prepare()
+        study.folds()
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
 
 
 def test_readme_python_example_runs(tmp_path):

@@ -43,3 +43,30 @@ class MeanOfLogits(nn.Module):
             per_modality=dict(zip(self.modalities, votes.unbind(dim=1), strict=True)),
             weights=dict(zip(self.modalities, shares.unbind(dim=1), strict=True)),
         )
+
+
+class SumOfLogits(nn.Module):
+    """Decision-level fusion by the product rule: ``b + sum_m present_m * W_m x_m``, the log-odds of a product of the modalities' posteriors
+    where these are independent given the class (Kittler et al. 1998, IEEE TPAMI 20:226, eq. 8), all W_m learned together.
+
+    With frozen, standardised features it is logistic regression on their concatenation, an absent modality standing at its mean.
+
+    Args:
+        widths: D_m, the width of each modality's features.
+        head: makes one output layer a modality from its width.
+
+    Shapes:
+        ``features[m].pooled`` [B, D_m] and ``present[m]`` [B] give ``logits`` [B, K] and ``per_modality[m]`` [B, K], 0 where m is absent.
+    """
+
+    def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.modalities = modality_names(widths)
+        self.widths = {m: widths[m] for m in self.modalities}
+        self.heads = nn.ModuleDict({m: head(widths[m]) for m in self.modalities})
+
+    def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
+        """Fuse; see the class for shapes."""
+        x = present_pooled(features, present, self.widths)
+        votes = {m: self.heads[m](x[m]).where(present[m][:, None], 0.0) for m in self.modalities}
+        return FusionOutput(torch.stack([votes[m] for m in self.modalities]).sum(dim=0), per_modality=votes)

@@ -5,7 +5,7 @@ from torch import nn
 
 from mmdx.fusion.concat import Concatenation
 from mmdx.fusion.gated import GatedMultimodalUnit
-from mmdx.fusion.late import MeanOfLogits
+from mmdx.fusion.late import MeanOfLogits, SumOfLogits
 from mmdx.fusion.sum import Sum
 from mmdx.fusion.tokens import JointTransformer
 from mmdx.types import Features
@@ -44,6 +44,17 @@ def test_late_fusion_is_the_mean_over_the_modalities_present():
     x = features(4, image=5, text=3)
     image, text = (fusion(x, present(4, image=i, text=not i)).logits for i in (True, False))
     torch.testing.assert_close(fusion(x, present(4, image=True, text=True)).logits, (image + text) / 2)
+
+
+def test_sum_of_logits_is_a_linear_model_of_the_joined_features_with_zeros_where_absent():
+    fusion = SumOfLogits({"image": 5, "text": 3}, linear)
+    x = features(4, image=5, text=3)
+    weight = torch.cat([fusion.heads["image"].weight, fusion.heads["text"].weight], dim=1)
+    bias = fusion.heads["image"].bias + fusion.heads["text"].bias
+    joined = torch.cat([x["image"].pooled, x["text"].pooled], dim=1)
+    torch.testing.assert_close(fusion(x, present(4, image=True, text=True)).logits, joined @ weight.T + bias)
+    alone = x["image"].pooled @ fusion.heads["image"].weight.T + fusion.heads["image"].bias
+    torch.testing.assert_close(fusion(x, present(4, image=True, text=False)).logits, alone)
 
 
 def test_sum_adds_nothing_for_an_absent_modality():
