@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -46,10 +47,11 @@ class MeanOfLogits(nn.Module):
 
 
 class SumOfLogits(nn.Module):
-    """Decision-level fusion by the product rule: ``b + sum_m present_m * W_m x_m``, the log-odds of a product of the modalities' posteriors
-    where these are independent given the class (Kittler et al. 1998, IEEE TPAMI 20:226, eq. 8), all W_m learned together.
+    """Decision-level fusion by the product rule: ``sum_m present_m * (W_m x_m / sqrt(D_m) + b_m)``, the log-odds of a product of the
+    modalities' posteriors where these are independent given the class (Kittler et al. 1998, IEEE TPAMI 20:226, eq. 8).
 
-    With frozen, standardised features it is logistic regression on their concatenation, an absent modality standing at its mean.
+    Dividing by the root of the width gives each modality the same say under weight decay, however wide its features are. With frozen,
+    standardised features it is logistic regression on their concatenation so scaled, an absent modality standing at its mean.
 
     Args:
         widths: D_m, the width of each modality's features.
@@ -68,5 +70,5 @@ class SumOfLogits(nn.Module):
     def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
         """Fuse; see the class for shapes."""
         x = present_pooled(features, present, self.widths)
-        votes = {m: self.heads[m](x[m]).where(present[m][:, None], 0.0) for m in self.modalities}
+        votes = {m: self.heads[m](x[m] / math.sqrt(self.widths[m])).where(present[m][:, None], 0.0) for m in self.modalities}
         return FusionOutput(torch.stack([votes[m] for m in self.modalities]).sum(dim=0), per_modality=votes)

@@ -49,11 +49,11 @@ def test_late_fusion_is_the_mean_over_the_modalities_present():
 def test_sum_of_logits_is_a_linear_model_of_the_joined_features_with_zeros_where_absent():
     fusion = SumOfLogits({"image": 5, "text": 3}, linear)
     x = features(4, image=5, text=3)
-    weight = torch.cat([fusion.heads["image"].weight, fusion.heads["text"].weight], dim=1)
+    weight = torch.cat([fusion.heads["image"].weight / 5**0.5, fusion.heads["text"].weight / 3**0.5], dim=1)
     bias = fusion.heads["image"].bias + fusion.heads["text"].bias
     joined = torch.cat([x["image"].pooled, x["text"].pooled], dim=1)
     torch.testing.assert_close(fusion(x, present(4, image=True, text=True)).logits, joined @ weight.T + bias)
-    alone = x["image"].pooled @ fusion.heads["image"].weight.T + fusion.heads["image"].bias
+    alone = x["image"].pooled @ fusion.heads["image"].weight.T / 5**0.5 + fusion.heads["image"].bias
     torch.testing.assert_close(fusion(x, present(4, image=True, text=False)).logits, alone)
 
 
