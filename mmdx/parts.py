@@ -97,6 +97,8 @@ def dataset_from(cfg: DictConfig) -> Any:
     with open_dict(node):
         for key in LOADING:
             node.pop(key, None)
+        if node.get("modalities") == "encoders":
+            node.modalities = sorted({str(part.get("source") or name) for name, part in cfg.encoders.items()})
     return make(node, "data", "data")
 
 
@@ -104,6 +106,7 @@ def encoder_plan(node: DictConfig, name: str) -> EncoderPlan:
     """One encoder with its transform, tuning and aggregation."""
     key, node = f"encoders.{name}", DictConfig(OmegaConf.to_container(node, resolve=True))
     parts = {part: node.pop(part, None) for part in ("transform", "tuning", "aggregate")}
+    source = node.pop("source", None)
     transform = make(parts["transform"], f"{key}.transform", "transform") if parts["transform"] else None
     constructor = make(node, key, "encoder", partial=True)
     aggregate = make(parts["aggregate"], f"{key}.aggregate", "aggregate", partial=True) if parts["aggregate"] else None
@@ -112,6 +115,7 @@ def encoder_plan(node: DictConfig, name: str) -> EncoderPlan:
         transform=transform or Transform(),
         tuning=make(parts["tuning"], f"{key}.tuning", "tuning") if parts["tuning"] else FullTuning(),
         aggregate=aggregate,
+        source=source,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,9 @@ class Study:
         self.folder = Path(self.folder)
         if self.ablation not in ABLATIONS:
             raise InputError(f"ablation={self.ablation}: must be one of {', '.join(ABLATIONS)}.")
-        absent = sorted(set(self.model.encoders) - set(self.dataset.modalities))
-        if absent:
-            raise InputError(f"encoders.{absent[0]}: the data set has no modality {absent[0]!r}; it has {', '.join(self.dataset.modalities)}.")
+        for name, source in self.model.sources.items():
+            if source not in self.dataset.modalities:
+                raise InputError(f"encoders.{name}: the data set has no modality {source!r}; it has {', '.join(self.dataset.modalities)}.")
 
     def prepare(self) -> None:
         """Read every sample once, set faulty ones aside or stop, and encode targets.
@@ -91,7 +91,7 @@ class Study:
         faults = list(getattr(self.dataset, "faults", []))
         stop_or_quarantine(faults, self.on_error)
         transforms = {m: self.model.encoders[m].transform for m in sorted(self.model.encoders)}
-        self.cohort = PreparedCohort(self.dataset, transforms, self.cache, self.cache_gb)
+        self.cohort = PreparedCohort(self.dataset, transforms, self.cache, self.cache_gb, self.model.sources)
         rows = self.cohort.read()
         stop_or_quarantine(self.cohort.faults, self.on_error)
         self._write_quarantine(faults + self.cohort.faults)
@@ -217,7 +217,11 @@ class Study:
         """On a simulated cohort the best value of each metric, by subset of modalities."""
         if not isinstance(self.dataset, Simulated):
             return None
-        return {subset_name(subset): self.dataset.optimum(subset) for subset in subsets(self.model.encoders)}
+        return {subset_name(subset): self.dataset.optimum(self._read_by(subset)) for subset in subsets(self.model.encoders)}
+
+    def _read_by(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The modalities of the data set that some encoders read."""
+        return tuple(sorted({self.model.sources.get(name, name) for name in names}))
 
     def describe_rows(self, frame: pd.DataFrame, ablation: str, trained: TrainedModel) -> pd.DataFrame:
         """Predictions with ids, targets and metadata in the place of row numbers."""
@@ -243,7 +247,7 @@ class Study:
     def _oracle(self, frame: pd.DataFrame, cohort: Simulated) -> np.ndarray:
         oracle = np.zeros(len(frame))
         for name, group in frame.groupby("modalities"):
-            oracle[group.index] = cohort.posterior(tuple(str(name).split("+")))[group["index"]]
+            oracle[group.index] = cohort.posterior(self._read_by(str(name).split("+")))[group["index"]]
         return oracle
 
 

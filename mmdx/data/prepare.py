@@ -25,7 +25,8 @@ class PreparedCohort:
 
     Args:
         dataset: where samples come from.
-        transforms: one a modality; modalities without one are not read.
+        transforms: one an encoder; modalities without one are not read.
+        sources: of an encoder the modality that it reads, where that is not the one of its own name.
         cache: "memory" keeps the prepared inputs where they fit ``memory_gb``, "none" never does.
         memory_gb: the most that may be kept, in GiB.
 
@@ -35,8 +36,16 @@ class PreparedCohort:
         fingerprint: hash over the ids, targets and raw content of all readable samples, filled by ``read``.
     """
 
-    def __init__(self, dataset: Dataset, transforms: Mapping[str, Transform], cache: str = "memory", memory_gb: float = 4.0) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        transforms: Mapping[str, Transform],
+        cache: str = "memory",
+        memory_gb: float = 4.0,
+        sources: Mapping[str, str] | None = None,
+    ) -> None:
         self.dataset, self.transforms = dataset, dict(transforms)
+        self.sources = {m: (sources or {}).get(m, m) for m in self.transforms}
         self.memory_gb = memory_gb if cache == "memory" else 0.0
         self.kept: dict[int, Prepared] = {}
         self.has = np.zeros((len(dataset), len(self.transforms)), dtype=bool)  # [n, M], columns in the order of transforms
@@ -86,7 +95,7 @@ class PreparedCohort:
                 sample_id=str(row["sample_id"]),
             )
         content = hashlib.blake2b(f"{row['sample_id']}|{sample.target}".encode(), digest_size=16)
-        for name in sorted(self.transforms):
+        for name in sorted(set(self.sources.values())):
             for raw in _bag(sample.inputs.get(name)):
                 _digest(raw, content.update)
         return prepared, content.digest()
@@ -98,7 +107,7 @@ class PreparedCohort:
         return SampleError(message, sample_id=fault.sample_id or sample_id, file=fault.file, row=fault.row)
 
     def _prepare(self, inputs: Mapping[str, Any]) -> Prepared:
-        return {m: [transform.prepare(raw) for raw in _bag(inputs.get(m))] for m, transform in self.transforms.items()}
+        return {m: [transform.prepare(raw) for raw in _bag(inputs.get(self.sources[m]))] for m, transform in self.transforms.items()}
 
     def __getitem__(self, index: int) -> Prepared:
         """The prepared inputs of one sample."""

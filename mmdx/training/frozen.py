@@ -103,7 +103,7 @@ def encode_once(cohort: PreparedCohort, plan: ModelPlan, rows: np.ndarray, devic
             there = {m: bool(batch.present[m][row]) for m in encoded}
             features[int(index)] = {m: [(t[row], k[row])] if there[m] else [] for m, (t, k) in encoded.items()}
     widths = model.widths
-    parts = {m: EncoderPlan(_precomputed(width), StandardisedFeatures(width), FullTuning()) for m, width in widths.items()}
+    parts = {m: EncoderPlan(_precomputed(width), StandardisedFeatures(width), FullTuning(), source=plan.sources[m]) for m, width in widths.items()}
     return EncodedCohort(cohort, features), replace(plan, encoders=parts)
 
 

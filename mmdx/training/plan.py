@@ -28,12 +28,14 @@ class EncoderPlan:
         transform: makes items of raw inputs; copied before it is fitted.
         tuning: which of the encoder's parameters learn, and how fast.
         aggregate: makes, from the encoder's width, the module that sums up a bag's items; None keeps all tokens.
+        source: the modality of the data set that it reads; None reads the one of its own name. Two encoders may read one modality.
     """
 
     build: Callable[[Transform], nn.Module]
     transform: Transform = field(default_factory=Transform)
     tuning: Any = field(default_factory=FullTuning)
     aggregate: Callable[[int], nn.Module] | None = None
+    source: str | None = None
 
 
 @dataclass
@@ -43,6 +45,11 @@ class ModelPlan:
     encoders: Mapping[str, EncoderPlan]
     fusion: Callable[..., nn.Module]
     task: Callable[[], Task]
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Of each encoder the modality of the data set that it reads."""
+        return {name: part.source or name for name, part in self.encoders.items()}
 
 
 @dataclass
