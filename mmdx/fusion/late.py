@@ -29,14 +29,13 @@ class MeanOfLogits(nn.Module):
         super().__init__()
         self.modalities = modality_names(widths)
         self.widths = {m: widths[m] for m in self.modalities}
-        self.norm = nn.ModuleDict({m: nn.LayerNorm(widths[m]) for m in self.modalities})
         self.heads = nn.ModuleDict({m: head(widths[m]) for m in self.modalities})
 
     def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
         """Fuse; see the class for shapes."""
         x = present_pooled(features, present, self.widths)
         here = stack_presence(present, self.modalities)  # [B, M]
-        votes = torch.stack([self.heads[m](self.norm[m](x[m])) for m in self.modalities], dim=1)  # [B, M, K]
+        votes = torch.stack([self.heads[m](x[m]) for m in self.modalities], dim=1)  # [B, M, K]
         votes = votes.where(here[:, :, None], 0.0)
         shares = here / here.sum(dim=1, keepdim=True)  # [B, M]
         return FusionOutput(
