@@ -57,6 +57,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.on_error": (_one_of("stop", "quarantine"), "stop or quarantine"),
     "data.cache": (_one_of("memory", "none"), "memory or none"),
     "data.cache_gb": (_number(lambda v: v >= 0), "0 or more"),
+    "training.per_modality_loss": (_number(lambda v: v >= 0), "0 or more"),
     "training.order": (_one_of("shuffled", "balanced"), "shuffled or balanced"),
     "training.mode": (_one_of("max", "min"), "max or min"),
     "training.checkpoint": (_one_of("best", "last"), "best or last"),

@@ -163,6 +163,7 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
         batch_size=cfg.data.batch_size,
         num_workers=cfg.data.num_workers,
         modality_dropout=ModalityDropout(select(cfg, "training.modality_dropout", 0.0)),
+        per_modality_loss=training.per_modality_loss,
         order=training.order,
         monitor=training.monitor,
         mode=training.mode,

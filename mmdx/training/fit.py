@@ -99,7 +99,7 @@ def fit_model(
     states = {"inputs": states, "task": task.fit(target[train])}
     model = build_model(plan, transforms, task.outputs)
     groups = parameter_groups(model, plan, training.lr, training.weight_decay)
-    module = MultimodalModule(model, task, groups, training.optimizer, training.schedule, seed)
+    module = MultimodalModule(model, task, groups, training.optimizer, training.schedule, seed, training.per_modality_loss)
     examples = Examples(cohort, transforms, target, seed, training.modality_dropout)
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"

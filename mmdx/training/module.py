@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from mmdx.encoders.tuning import hold_frozen
 from mmdx.training.distributed import gather
 from mmdx.training.model import MultimodalModel
-from mmdx.types import Batch, Task
+from mmdx.types import Batch, FusionOutput, Task
 
 
 class MultimodalModule(pl.LightningModule):
@@ -30,6 +30,7 @@ class MultimodalModule(pl.LightningModule):
         optimizer: makes the optimiser from the groups.
         schedule: makes the learning-rate schedule from the optimiser and the number of steps.
         seed: the run's seed.
+        per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class MultimodalModule(pl.LightningModule):
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         schedule: Callable[[Optimizer, int], LRScheduler],
         seed: int,
+        per_modality_loss: float = 0.0,
     ) -> None:
         super().__init__()
+        self._per_modality_loss = per_modality_loss
         self.model, self.task = model, task
         self._groups, self._optimizer, self._schedule, self._seed = groups, optimizer, schedule, seed
         self._seen: list[tuple[list[int], Tensor, Tensor]] = []
@@ -63,8 +66,19 @@ class MultimodalModule(pl.LightningModule):
         """Mean loss of a batch."""
         output = self.model(batch)
         loss = self.task.loss(output.logits, batch.target) + sum(output.aux_losses.values())
+        if self._per_modality_loss:
+            loss = loss + self._per_modality_loss * self._own_losses(output, batch)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
         return loss
+
+    def _own_losses(self, output: FusionOutput, batch: Batch) -> Tensor:
+        """Sum over modalities of the loss of their own logits, on the rows that have the modality."""
+        losses = [torch.zeros((), device=batch.target.device)]
+        for name, logits in output.per_modality.items():
+            here = batch.present[name]
+            if here.any():
+                losses.append(self.task.loss(logits[here], batch.target[here]))
+        return torch.stack(losses).sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep logits and targets; they are measured together at the end of the epoch."""

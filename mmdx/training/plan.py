@@ -62,6 +62,7 @@ class TrainingPlan:
         schedule: makes the learning-rate schedule from the optimiser and the number of steps.
         batch_size, num_workers: of the loaders, in each process.
         modality_dropout: takes modalities away in training.
+        per_modality_loss: weight of the loss of each modality's own logits beside the fused one's, for fusions that have them.
         order: "shuffled", or "balanced" to draw each class equally often.
         monitor, mode: the validation metric that chooses the checkpoint and stops early, and what is better, "max" or "min".
         patience: epochs without a better value before training stops; None never stops early.
@@ -78,6 +79,7 @@ class TrainingPlan:
     batch_size: int = 32
     num_workers: int = 0
     modality_dropout: ModalityDropout = field(default_factory=lambda: ModalityDropout(0.2))
+    per_modality_loss: float = 0.0
     order: str = "shuffled"
     monitor: str = "val/auroc"
     mode: str = "max"
