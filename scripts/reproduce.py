@@ -22,12 +22,13 @@ def reproduce(experiment: str, overrides: list[str]) -> None:
     folder = Path(tempfile.mkdtemp(prefix="reproduce-")) / "run"
     start = time.monotonic()
     command = [sys.executable, str(TRAIN), f"+experiment={experiment}", *overrides, f"hydra.run.dir={folder}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    one_thread = dict(os.environ, OMP_NUM_THREADS="1")  # the last digits follow the number of threads, so it is fixed here
+    done = subprocess.run(command, capture_output=True, text=True, env=one_thread)
     took = time.monotonic() - start
     if done.returncode:
         sys.exit(f"{experiment}: {done.stderr.strip().splitlines()[-1]}")
     metrics = json.loads((folder / "metrics.json").read_text())
-    print(f"{experiment} {' '.join(overrides)}: {took / 60:.1f} minutes on {os.cpu_count()} cores, unit {metrics['unit']}, run folder {folder}")
+    print(f"{experiment} {' '.join(overrides)}: {took / 60:.1f} minutes, one thread, unit {metrics['unit']}, run folder {folder}")
     for part in ("test", "retrained"):
         for subset, values in metrics.get(part, {}).items():
             print(f"  {part:9} {subset:28} " + "  ".join(shown(name, values) for name in ("auroc", "auroc_within_site", "macc") if name in values))
