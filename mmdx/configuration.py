@@ -42,12 +42,16 @@ def _or_none(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda v: v is None or test(v)
 
 
+def _seed(value: Any) -> bool:
+    return _whole(0)(value) and value < 2**32
+
+
 def _seeds(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(_whole(0)(v) for v in value) and len(set(value)) == len(value)
+    return isinstance(value, list) and bool(value) and all(_seed(v) for v in value) and len(set(value)) == len(value)
 
 
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "seed": (_whole(0), "a whole number, 0 or more"),
+    "seed": (_seed, "a whole number from 0 to 4294967295"),
     "seeds": (_or_none(_seeds), "a list of different whole numbers, such as [0,1,2], or null"),
     "ablation": (_one_of("none", "offered", "retrained"), "none, offered or retrained"),
     "optimizer.lr": (_number(lambda v: v > 0), "greater than 0"),
@@ -66,7 +70,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "trainer.max_epochs": (_whole(1), "a whole number above 0"),
     "trainer.accumulate_grad_batches": (_whole(1), "a whole number above 0"),
     "trainer.gradient_clip_val": (_or_none(_number(lambda v: v >= 0)), "0 or more, or null"),
-    "evaluation.resamples": (_whole(0), "a whole number, 0 or more"),
+    "evaluation.resamples": (_whole(1), "a whole number above 0"),
 }
 
 
@@ -81,6 +85,11 @@ def check_config(cfg: DictConfig) -> None:
         if value != "" and not accepts(value):
             raise InputError(f"{key}={value}: must be {words}.")
     check_targets(cfg)
+    if (select(cfg, "training.monitor", "") == "val/auroc") != (select(cfg, "training.mode", "max") == "max"):
+        raise InputError(f"training.mode={cfg.training.mode}: with training.monitor={cfg.training.monitor} it must be the other of max and min.")
+    for name, node in (cfg.get("encoders") or {}).items():
+        if not isinstance(node, DictConfig):
+            raise InputError(f"encoders.{name}={node}: must be a part; place one by +encoder/image@encoders.{name}=small_cnn.")
     if not cfg.get("encoders"):
         raise InputError("encoders: none given; name an experiment, such as +experiment=xray_text, or place one: "
                          "+encoder/image@encoders.image=small_cnn.")
@@ -107,9 +116,27 @@ def resolved(cfg: DictConfig) -> DictConfig:
         InputError: where an interpolation leads nowhere.
     """
     try:
-        return DictConfig(OmegaConf.to_container(cfg, resolve=True))
+        plain = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as fault:
         raise InputError(f"{getattr(fault, 'full_key', None) or 'config'}: {str(fault).splitlines()[0]}.") from None
+    refuse_interpolations(plain, "")
+    return DictConfig(plain)
+
+
+def refuse_interpolations(node: Any, key: str) -> None:
+    """Refuse text that would be an interpolation where it is read again: an escaped one could make any object.
+
+    Raises:
+        InputError: naming the key.
+    """
+    if isinstance(node, dict):
+        for name, part in node.items():
+            refuse_interpolations(part, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for i, part in enumerate(node):
+            refuse_interpolations(part, f"{key}[{i}]")
+    elif isinstance(node, str) and "${" in node:
+        raise InputError(f"{key}={node[:60]!r}: refused; a value may not hold '${{' once the config is resolved.")
 
 
 def select(cfg: DictConfig, key: str, default: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mmdx.configuration import check_data, check_targets, resolved
+from mmdx.configuration import check_data, check_targets, refuse_interpolations, resolved
 from mmdx.errors import InputError
 from mmdx.files import write_text
 from mmdx.run import CONFIG, finish
+
+STEERING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "extra_metrics")
+"""Keys under ``data`` that do not change which data it is."""
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -33,7 +37,7 @@ def evaluate(cfg: DictConfig) -> None:
     trained = read_config(source / CONFIG)
     node = OmegaConf.to_container(cfg.data, resolve=False)
     given = {k: v for k, v in node.items() if v is not None} if isinstance(node, dict) else {}
-    other = bool(set(given) - {"num_workers", "batch_size", "cache", "cache_gb"})
+    other = bool(set(given) - set(STEERING))
     with open_dict(trained):
         if "_target_" in given:
             trained.data = given
@@ -50,12 +54,28 @@ def evaluate(cfg: DictConfig) -> None:
     study = study_from(trained, source)
     study.folder = folder
     study.prepare()
+    same = study.cohort.fingerprint == fingerprint_of(source)
+    if not same and not other:
+        raise InputError(f"run={cfg.run}: its data has changed since it was trained, so its folds can't be drawn again; name the data to test on.")
+    other = not same
     frame = study.evaluate(source, everything=other)
     if other:
         frame = average_models(pd.concat([source_validation(source), frame], ignore_index=True))
     write_text(folder / CONFIG, OmegaConf.to_yaml(trained, resolve=True))
     study.finish(frame)
     finish(study, trained)
+
+
+def fingerprint_of(source: Path) -> str:
+    """The fingerprint of the data that a run was trained on.
+
+    Raises:
+        InputError: where the run has none, being unfinished.
+    """
+    try:
+        return str(json.loads((source / "provenance.json").read_text(encoding="utf-8"))["data_fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{source}: no data fingerprint in provenance.json; the run has not finished.") from None
 
 
 def read_config(path: Path) -> DictConfig:
@@ -70,6 +90,7 @@ def read_config(path: Path) -> DictConfig:
         raise InputError(f"{path}: not a config ({str(fault).splitlines()[0]}).") from None
     if not isinstance(cfg, DictConfig) or not {"data", "encoders", "fusion", "task", "split", "training"} <= set(cfg):
         raise InputError(f"{path}: not the config of a run; it lacks data, encoders, fusion, task, split or training.")
+    refuse_interpolations(OmegaConf.to_container(cfg, resolve=False), "")
     return cfg
 
 

@@ -16,7 +16,7 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.optim import Optimizer
 
-from mmdx.configuration import named_targets, select
+from mmdx.configuration import allowed_packages, named_targets, select
 from mmdx.data.loading import ModalityDropout
 from mmdx.encoders.tuning import FullTuning
 from mmdx.errors import InputError
@@ -77,9 +77,12 @@ def make(node: DictConfig, key: str, slot: str, partial: bool = False, **argumen
 
 def _class(target: str, key: str) -> type:
     try:
-        return get_class(target)
+        kind = get_class(target)
     except Exception as fault:
         raise InputError(f"{key}._target_={target}: no such class ({str(fault).splitlines()[0]}).") from None
+    if not any(f"{kind.__module__}.".startswith(f"{package}.") for package in allowed_packages()):
+        raise InputError(f"{key}._target_={target}: refused; it is {kind.__module__}.{kind.__qualname__}, which is not a part.")
+    return kind
 
 
 def _reason(fault: BaseException, key: str, target: str) -> str:

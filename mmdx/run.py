@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -38,6 +38,8 @@ def run(cfg: DictConfig) -> float | None:
     from mmdx.training.distributed import is_first
 
     study = study_from(cfg, folder, resume)
+    if resume:
+        check_same(cfg, folder / CONFIG)
     if is_first():
         write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
     predictions = study.run()
@@ -65,6 +67,27 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
     if not given and "LOCAL_RANK" not in os.environ and (folder / "predictions.parquet").exists():
         raise InputError(f"hydra.run.dir={folder}: already holds a finished run; choose another folder, or set resume=auto to keep it.")
     return folder, bool(given)
+
+
+def check_same(cfg: DictConfig, path: Path) -> None:
+    """Refuse to go on with a run under another config; what only steers loading, devices or reporting may differ.
+
+    Raises:
+        InputError: naming the first key that differs.
+    """
+    if not path.exists():
+        return
+    before, now = (_flat(OmegaConf.to_container(c, resolve=True), "") for c in (OmegaConf.load(path), cfg))
+    free = ("resume", "evaluation.", "trainer.devices", "trainer.accelerator", "data.num_workers", "data.cache", "logger.")
+    for key in sorted(before.keys() | now.keys()):
+        if not key.startswith(free) and before.get(key) != now.get(key):
+            raise InputError(f"resume: {key} is {now.get(key)}, but {path.parent} was begun with {before.get(key)}; start a new run, or set it back.")
+
+
+def _flat(node: Any, key: str) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {key: node}
+    return {k: v for name, part in node.items() for k, v in _flat(part, f"{key}.{name}" if key else str(name)).items()}
 
 
 def finish(study: Study, cfg: DictConfig) -> None:

@@ -150,7 +150,10 @@ class Study:
 
     def cells_of(self, source: Path) -> list[Cell]:
         """The models of a finished run that were trained with every modality, each to predict every usable row."""
-        listed = [c for c in json.loads((source / "models.json").read_text()) if set(c["modalities"]) == set(self.model.encoders)]
+        path = source / "models.json"
+        if not path.exists():
+            raise InputError(f"{path}: no such file; {source} does not hold trained models.")
+        listed = [c for c in json.loads(path.read_text(encoding="utf-8")) if set(c["modalities"]) == set(self.model.encoders)]
         none = np.array([], dtype=int)
         folds = len({c["fold"] for c in listed})
         return [Cell(c["seed"], Fold(c["fold"], none, none, self.rows), tuple(c["modalities"]), False, folds, c["name"]) for c in listed]

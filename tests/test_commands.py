@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from mmdx.commands.hydra_app import config_folder
 from mmdx.configuration import check_config, resolved
@@ -93,6 +94,9 @@ def test_bad_input_gets_one_sentence_before_anything_heavy_is_loaded(case, tmp_p
 
 
 LATER = {
+    "a class that an allowed module only imports": (["fusion._target_=mmdx.training.fit.logging.FileHandler"], ["logging.FileHandler", "refused"]),
+    "a monitor with the wrong mode": (["training.monitor=val/loss"], ["training.mode=max", "val/loss"]),
+    "no resamples": (["evaluation.resamples=0"], ["evaluation.resamples=0"]),
     "class that is no fusion": (["fusion._target_=torch.optim.SGD"], ["torch.optim.SGD", "not a fusion"]),
     "option a fusion does not have": (["+fusion.depth=3"], ["fusion", "depth"]),
     "modality the data lacks": (["+encoder/text@encoders.ecg=bag_of_words"], ["ecg", "image, text, audio, tabular"]),
@@ -115,6 +119,12 @@ def test_bad_input_is_an_input_error(case, tmp_path):
         study.folds()
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value)
+
+
+def test_an_escaped_interpolation_is_refused():
+    cfg = OmegaConf.create({"fusion": {"hidden": "\\${oc.env:HOME}"}})
+    with pytest.raises(InputError, match=r"fusion\.hidden=.*refused"):
+        resolved(cfg)
 
 
 def test_readme_python_example_runs(tmp_path):

@@ -25,9 +25,9 @@ class ModalityDropout:
     """
 
     def __init__(self, rate: float | Mapping[str, float] = 0.0) -> None:
-        self.rate = rate if isinstance(rate, int | float) else dict(rate)
+        self.rate = dict(rate) if isinstance(rate, Mapping) else rate
         for value in self.rate.values() if isinstance(self.rate, dict) else [self.rate]:
-            if not 0 <= value < 1:
+            if not isinstance(value, int | float) or not 0 <= value < 1:
                 raise InputError(f"training.modality_dropout={rate}: must be at least 0 and below 1.")
 
     def __call__(self, there: list[str], rng: np.random.Generator) -> list[str]:

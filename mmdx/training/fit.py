@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from mmdx.data.loading import Examples, ModalityDropout, loader
 from mmdx.data.prepare import PreparedCohort
 from mmdx.data.sampling import EpochSampler
+from mmdx.errors import InputError
 from mmdx.files import write_json
 from mmdx.training.build import FITTED, build_model, fit_transforms, load_transforms, load_weights, parameter_groups, read_fitted
 from mmdx.training.distributed import rank_and_world
@@ -104,8 +107,13 @@ def fit_model(
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
     with quiet():
-        trainer = make_trainer(folder, training, title)
+        try:
+            trainer = make_trainer(folder, training, title)
+        except (TypeError, ValueError, MisconfigurationException) as fault:
+            raise InputError(f"trainer: {str(fault).strip().splitlines()[0]}") from fault
         if trainer.is_global_zero:
+            if not resume:
+                shutil.rmtree(checkpoints, ignore_errors=True)
             write_json(folder / FITTED, states)
         on_gpu = trainer.strategy.root_device.type == "cuda"
         batches = Batches(examples, train, val, task.strata(target), training, seed, on_gpu)
@@ -132,7 +140,13 @@ def make_trainer(folder: Path, training: TrainingPlan, title: str) -> pl.Trainer
     """Lightning's trainer with our checkpoints, early stopping and progress."""
     callbacks: list[Callback] = [
         ModelCheckpoint(
-            folder / "checkpoints", "best", monitor=training.monitor, mode=training.mode, save_last=True, save_on_train_epoch_end=True
+            folder / "checkpoints",
+            "best",
+            monitor=training.monitor,
+            mode=training.mode,
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
         ),
         TrainingProgress(title, training.monitor, training.mode),
         *training.callbacks(),

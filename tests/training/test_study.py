@@ -119,3 +119,9 @@ def test_a_checkpoint_that_is_a_pickle_is_refused_and_runs_nothing(tmp_path):
     with pytest.raises(InputError, match=r"best.ckpt: not a checkpoint of tensors"):
         first.evaluate(tmp_path, everything=False)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_second_run_in_the_same_folder_reports_its_own_model(tmp_path):
+    first = study(tmp_path / "a").run()
+    second = study(tmp_path / "a", seeds=(7,)).run()
+    assert second.equals(study(tmp_path / "b", seeds=(7,)).run()) and not second.equals(first)
