@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.on_error": (_one_of("stop", "quarantine"), "stop or quarantine"),
     "data.cache": (_one_of("memory", "none"), "memory or none"),
     "data.cache_gb": (_number(lambda v: v >= 0), "0 or more"),
+    "training.fused_loss": (_number(lambda v: v >= 0), "0 or more"),
     "training.per_modality_loss": (_number(lambda v: v >= 0), "0 or more"),
     "training.order": (_one_of("shuffled", "balanced"), "shuffled or balanced"),
     "training.mode": (_one_of("max", "min"), "max or min"),
@@ -74,16 +76,30 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+KEYS: dict[str, frozenset[str]] = {
+    "": frozenset(
+        [
+            "name", "data", "recipe", "encoders", "fusion", "task", "split", "training", "optimizer",
+            "trainer", "logger", "callbacks", "seed", "seeds", "ablation", "resume", "evaluation",
+        ]
+    ),
+    "training": frozenset(
+        ["encode_once", "modality_dropout", "fused_loss", "per_modality_loss", "order", "monitor", "mode", "patience", "checkpoint", "schedule"]
+    ),
+    "evaluation": frozenset({"resamples"}),
+}
+"""The keys there are, at the top and in the groups that are not one class's arguments."""
+
+
 def check_config(cfg: DictConfig) -> None:
-    """Check every value that has a known range, the data folder, and every class that the config names.
+    """Check that every key is known, every value that has a known range, the data folder, and every class that the config names.
 
     Raises:
         InputError: naming the key, the value and what would be accepted.
     """
-    for key, (accepts, words) in RANGES.items():
-        value = select(cfg, key, "")
-        if value != "" and not accepts(value):
-            raise InputError(f"{key}={value}: must be {words}.")
+    for place, known in KEYS.items():
+        refuse_unknown(OmegaConf.select(cfg, place) if place else cfg, known, place)
+    check_values(cfg)
     check_targets(cfg)
     if (select(cfg, "training.monitor", "") == "val/auroc") != (select(cfg, "training.mode", "max") == "max"):
         raise InputError(f"training.mode={cfg.training.mode}: with training.monitor={cfg.training.monitor} it must be the other of max and min.")
@@ -93,7 +109,40 @@ def check_config(cfg: DictConfig) -> None:
     if not cfg.get("encoders"):
         raise InputError("encoders: none given; name an experiment, such as +experiment=xray_text, or place one: "
                          "+encoder/image@encoders.image=small_cnn.")
+    rates = select(cfg, "training.modality_dropout", 0.0)
+    if isinstance(rates, dict):
+        refuse_unknown(rates, frozenset(map(str, cfg.encoders)), "training.modality_dropout")
     check_data(cfg)
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Check every value that has a known range.
+
+    Raises:
+        InputError: naming the key, the value and what would be accepted.
+    """
+    for key, (accepts, words) in RANGES.items():
+        value = select(cfg, key, "")
+        if value != "" and not accepts(value):
+            raise InputError(f"{key}={value}: must be {words}.")
+
+
+def refuse_unknown(given: Iterable[Any], known: frozenset[str], place: str) -> None:
+    """Refuse a key that nothing reads.
+
+    Raises:
+        InputError: naming it and the nearest there is.
+    """
+    for key in given:
+        if key in known:
+            continue
+        full = f"{place}.{key}" if place else str(key)
+        near = get_close_matches(str(key), known, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        if not place and key == "encoder":
+            hint = "place a part by +encoder/image@encoders.NAME=small_cnn; "
+        own = " Values of your own, to refer to by ${recipe.KEY}, go under recipe." if not place else ""
+        raise InputError(f"{full}: no such key; {hint}known are {', '.join(sorted(known))}.{own}")
 
 
 def check_data(cfg: DictConfig) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mmdx.configuration import check_data, check_targets, refuse_interpolations, resolved
+from mmdx.configuration import check_data, check_targets, check_values, refuse_interpolations, resolved
 from mmdx.errors import InputError
 from mmdx.files import write_text
 from mmdx.run import CONFIG, finish
@@ -45,6 +45,7 @@ def evaluate(cfg: DictConfig) -> None:
             trained.data = OmegaConf.merge(trained.data, given)
         trained.evaluation = cfg.evaluation
     trained = resolved(trained)
+    check_values(trained)
     check_targets(trained)
     check_data(trained)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

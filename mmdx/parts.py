@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -159,13 +160,14 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
     with open_dict(optimizer):
         lr, weight_decay = optimizer.pop("lr"), optimizer.pop("weight_decay", 0.0)
     return TrainingPlan(
-        optimizer=make(optimizer, "optimizer", "optimizer", partial=True),
+        optimizer=_optimizer(optimizer, lr, weight_decay),
         lr=lr,
         weight_decay=weight_decay,
         schedule=make(training.schedule, "training.schedule", "schedule"),
         batch_size=cfg.data.batch_size,
         num_workers=cfg.data.num_workers,
         modality_dropout=ModalityDropout(select(cfg, "training.modality_dropout", 0.0)),
+        fused_loss=training.fused_loss,
         per_modality_loss=training.per_modality_loss,
         order=training.order,
         monitor=training.monitor,
@@ -178,6 +180,16 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
             make(node, f"logger.{k}", "logger", save_dir=str(folder)) for k, node in (cfg.get("logger") or {}).items()
         ],
     )
+
+
+def _optimizer(node: DictConfig, lr: float, weight_decay: float) -> Callable[[list[dict[str, Any]]], Optimizer]:
+    """The optimiser's maker, tried on one weight so that a wrong argument is found before the data is read."""
+    build = make(node, "optimizer", "optimizer", partial=True)
+    try:
+        build([{"params": [nn.Parameter(torch.zeros(1))], "lr": lr, "weight_decay": weight_decay}])
+    except (TypeError, ValueError) as fault:
+        raise InputError(f"optimizer ({node['_target_']}): {str(fault).splitlines()[0]}") from fault
+    return build
 
 
 def study_from(cfg: DictConfig, folder: Path, resume: bool = False) -> Study:

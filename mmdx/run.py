@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from mmdx.configuration import check_config, resolved
+from mmdx.configuration import check_config, resolved, select
 from mmdx.errors import InputError
 from mmdx.files import write_text
 
@@ -36,7 +36,9 @@ def run(cfg: DictConfig) -> float | None:
     from mmdx.parts import study_from
     from mmdx.provenance import write_provenance
     from mmdx.training.distributed import is_first
+    from mmdx.training.fit import check_trainer
 
+    check_trainer(select(cfg, "trainer", {}))
     study = study_from(cfg, folder, resume)
     if resume:
         check_same(cfg, folder / CONFIG)

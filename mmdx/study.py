@@ -17,7 +17,7 @@ from mmdx.data.splits import Fold
 from mmdx.errors import InputError, SampleError
 from mmdx.files import write_atomically, write_json
 from mmdx.training.distributed import is_first, wait_for_all
-from mmdx.training.fit import TrainedModel, fit_model, load_model
+from mmdx.training.fit import TrainedModel, device_of, fit_model, load_model
 from mmdx.training.frozen import encode_once
 from mmdx.training.plan import ModelPlan, TrainingPlan
 from mmdx.training.predict import predict, subset_name, subsets
@@ -104,8 +104,8 @@ class Study:
         self.target[rows] = encoded
         self.rows = rows
         if self.encode_once:
-            device = torch.device("cuda" if torch.cuda.is_available() and self.training.trainer.get("accelerator") != "cpu" else "cpu")
-            self.cohort, self.model = encode_once(self.cohort, self.model, rows, device, self.training.batch_size)
+            torch.manual_seed(self.seeds[0])  # for a frozen encoder without pretrained weights
+            self.cohort, self.model = encode_once(self.cohort, self.model, rows, device_of(self.training), self.training.batch_size)
 
     def _write_quarantine(self, faults: list[SampleError]) -> None:
         if faults and is_first():
@@ -135,7 +135,7 @@ class Study:
         self.prepare()
         cells = list(self.cells())
         write_json_once(self.folder / "models.json", [self._describe(cell) for cell in cells])
-        frame = pd.concat([self._train(cell, f"model {i} of {len(cells)} ({cell.name})") for i, cell in enumerate(cells, 1)])
+        frame = pd.concat([self.train(cell, f"model {i} of {len(cells)} ({cell.name})") for i, cell in enumerate(cells, 1)])
         return self.finish(frame)
 
     def evaluate(self, source: Path, everything: bool) -> pd.DataFrame:
@@ -170,7 +170,8 @@ class Study:
         counts = {name: len(getattr(cell.fold, name)) for name in ("train", "val", "test")}
         return {"name": cell.name, "seed": cell.seed, "fold": cell.fold.name, "modalities": list(cell.modalities), "samples": counts}
 
-    def _train(self, cell: Cell, title: str) -> pd.DataFrame:
+    def train(self, cell: Cell, title: str) -> pd.DataFrame:
+        """Train one model, or take over a finished one, and predict it."""
         folder = self.folder / "models" / cell.name
         done = folder / PREDICTIONS
         if self.resume and done.exists():

@@ -18,7 +18,7 @@ from mmdx.types import Features, Item, Transform
 
 class LogMelCNN(nn.Module):
     """A small CNN on log-mel windows: blocks of convolution over time, with the bands as channels, batch norm, ReLU and maximum over
-    pairs of frames; then mean and maximum over time.
+    pairs of frames; mean and maximum over time; one hidden layer with layer norm and GELU, whose units are the token.
 
     Args:
         transform: makes the windows.
@@ -44,7 +44,7 @@ class LogMelCNN(nn.Module):
         self.transform, self.width = transform or LogMel(), width
         sizes = [self.transform.spectrum.bands, *channels]
         self.blocks = nn.ModuleList(_block(before, after, kernel, stride=1) for before, after in pairwise(sizes))
-        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * channels[-1], width))
+        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * channels[-1], width), nn.LayerNorm(width), nn.GELU())
 
     def forward(self, items: Tensor) -> Features:
         """Encode; see the class for shapes."""

@@ -178,14 +178,13 @@ def ranks(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
 
 
 class SpectralStatistics(nn.Module):
-    """An MLP on spectral statistics.
+    """One hidden layer on spectral statistics, whose units are the token.
 
     Args:
         transform: measures them.
-        hidden: units of the hidden layer.
         width: D of the token.
         input_dropout: share of the statistics dropped in training.
-        dropout: share of the hidden units dropped in training.
+        dropout: share of the token's units dropped in training.
 
     Shapes:
         Statistics [n, F] give one token each: tokens [n, 1, D].
@@ -194,25 +193,25 @@ class SpectralStatistics(nn.Module):
     def __init__(
         self,
         transform: StatisticsTransform | None = None,
-        hidden: int = 256,
-        width: int = 128,
+        width: int = 256,
         input_dropout: float = 0.3,
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        if min(hidden, width) < 1:
-            raise InputError(f"hidden={hidden}, width={width}: must both be at least 1.")
+        if width < 1:
+            raise InputError(f"width={width}: must be at least 1.")
         for name, share in (("input_dropout", input_dropout), ("dropout", dropout)):
             if not 0 <= share < 1:
                 raise InputError(f"{name}={share}: must be at least 0 and below 1.")
         self.transform, self.width = transform or StatisticsTransform(), width
-        self.hidden = nn.Sequential(nn.Dropout(input_dropout), nn.Linear(self.transform.size, hidden), nn.LayerNorm(hidden), nn.ReLU())
-        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, width))
+        self.hidden = nn.Sequential(
+            nn.Dropout(input_dropout), nn.Linear(self.transform.size, width), nn.LayerNorm(width), nn.ReLU(), nn.Dropout(dropout)
+        )
 
     def forward(self, items: Tensor) -> Features:
         """Encode; see the class for shapes."""
-        return one_token(self.project(self.hidden(items)))
+        return one_token(self.hidden(items))
 
     def layers(self) -> list[nn.Module]:
-        """Hidden layer, then the projection."""
-        return [self.hidden, self.project]
+        """The hidden layer."""
+        return [self.hidden]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -102,15 +106,14 @@ def fit_model(
     states = {"inputs": states, "task": task.fit(target[train])}
     model = build_model(plan, transforms, task.outputs)
     groups = parameter_groups(model, plan, training.lr, training.weight_decay)
-    module = MultimodalModule(model, task, groups, training.optimizer, training.schedule, seed, training.per_modality_loss)
+    module = MultimodalModule(
+        model, task, groups, training.optimizer, training.schedule, seed, training.fused_loss, training.per_modality_loss
+    )
     examples = Examples(cohort, transforms, target, seed, training.modality_dropout)
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
     with quiet():
-        try:
-            trainer = make_trainer(folder, training, title)
-        except (TypeError, ValueError, MisconfigurationException) as fault:
-            raise InputError(f"trainer: {str(fault).strip().splitlines()[0]}") from fault
+        trainer = make_trainer(folder, training, title)
         if trainer.is_global_zero:
             if not resume:
                 shutil.rmtree(checkpoints, ignore_errors=True)
@@ -131,9 +134,57 @@ def load_model(folder: Path, plan: ModelPlan, training: TrainingPlan) -> Trained
     model = build_model(plan, transforms, task.outputs)
     module = MultimodalModule(model, task, [], training.optimizer, training.schedule, 0)
     load_weights(module, folder / "checkpoints" / f"{training.checkpoint}.ckpt")
+    return TrainedModel(model, task, transforms, device_of(training))
+
+
+def device_of(training: TrainingPlan) -> torch.device:
+    """This process's device of the kind that a plan's accelerator names, or of the best kind here where this machine has none of that."""
     with quiet():
-        device = pl.Trainer(**{k: v for k, v in training.trainer.items() if k == "accelerator"}, devices=1, logger=False).strategy.root_device
-    return TrainedModel(model, task, transforms, device)
+        try:
+            device = pl.Trainer(accelerator=training.trainer.get("accelerator", "auto"), devices=1, logger=False).strategy.root_device
+        except (MisconfigurationException, RuntimeError, ImportError):
+            device = pl.Trainer(accelerator="auto", devices=1, logger=False).strategy.root_device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if device.type == "cuda" else device
+
+
+OURS = {
+    "fast_dev_run": "it trains nothing that is kept; use trainer.max_epochs=1 +trainer.limit_train_batches=2",
+    "check_val_every_n_epoch": "the checkpoint is chosen after every epoch",
+    "val_check_interval": "the checkpoint is chosen after every epoch",
+    "limit_val_batches": "the checkpoint is chosen on every validation sample",
+    "overfit_batches": "the checkpoint is chosen on every validation sample",
+    "max_time": "the learning-rate schedule needs the number of epochs; use trainer.max_epochs",
+    "max_steps": "the learning-rate schedule needs the number of epochs; use trainer.max_epochs",
+    "enable_checkpointing": "a run keeps its best and its last model",
+    "callbacks": "callbacks have a group of their own, as in callbacks=ema",
+    "logger": "loggers have a group of their own, as in logger=csv",
+    "default_root_dir": "the run folder is hydra.run.dir",
+    "use_distributed_sampler": "every sample is dealt to one process by mmdx",
+    "num_sanity_val_steps": "training begins with training",
+    "enable_progress_bar": "the progress bar is mmdx's own; logger=none leaves out the logs",
+    "enable_model_summary": "the progress bar is mmdx's own",
+}
+"""Arguments of Lightning's Trainer that mmdx sets itself, and why."""
+
+
+def check_trainer(arguments: Mapping[str, Any]) -> None:
+    """Try the trainer's arguments before anything is read.
+
+    Raises:
+        InputError: for one that Lightning does not know, refuses here, or that mmdx sets itself.
+    """
+    known = set(inspect.signature(pl.Trainer).parameters)
+    for name in arguments:
+        if name in OURS:
+            raise InputError(f"trainer.{name}: not to be set, since {OURS[name]}.")
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            raise InputError(f"trainer.{name}: Lightning's Trainer has no such argument{f'; did you mean {near[0]}?' if near else '.'}")
+    try:
+        with quiet():
+            pl.Trainer(**{**arguments, "strategy": "auto", "devices": 1, "num_nodes": 1}, logger=False, enable_checkpointing=False)
+    except (TypeError, ValueError, ImportError, MisconfigurationException, RuntimeError) as fault:
+        raise InputError(f"trainer: {str(fault).strip().splitlines()[0]}") from fault
 
 
 def make_trainer(folder: Path, training: TrainingPlan, title: str) -> pl.Trainer:
@@ -153,6 +204,13 @@ def make_trainer(folder: Path, training: TrainingPlan, title: str) -> pl.Trainer
     ]
     if training.patience is not None:
         callbacks.append(EarlyStopping(training.monitor, mode=training.mode, patience=training.patience, check_on_train_epoch_end=True))
+    try:
+        return _trainer(folder, training, callbacks)
+    except (TypeError, ValueError, MisconfigurationException) as fault:
+        raise InputError(f"trainer: {str(fault).strip().splitlines()[0]}") from fault
+
+
+def _trainer(folder: Path, training: TrainingPlan, callbacks: list[Callback]) -> pl.Trainer:
     fixed = {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "enable_progress_bar": False, "enable_model_summary": False}
     return pl.Trainer(**{**training.trainer, **fixed}, callbacks=callbacks, logger=training.loggers(folder), default_root_dir=folder)
 

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mmdx.encoders.tuning import hold_frozen
+from mmdx.errors import InputError
 from mmdx.training.distributed import gather
 from mmdx.training.model import MultimodalModel
 from mmdx.types import Batch, FusionOutput, Task
@@ -30,6 +31,7 @@ class MultimodalModule(pl.LightningModule):
         optimizer: makes the optimiser from the groups.
         schedule: makes the learning-rate schedule from the optimiser and the number of steps.
         seed: the run's seed.
+        fused_loss: weight of the loss of the fused logits.
         per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them.
     """
 
@@ -41,10 +43,11 @@ class MultimodalModule(pl.LightningModule):
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         schedule: Callable[[Optimizer, int], LRScheduler],
         seed: int,
+        fused_loss: float = 1.0,
         per_modality_loss: float = 0.0,
     ) -> None:
         super().__init__()
-        self._per_modality_loss = per_modality_loss
+        self._fused_loss, self._per_modality_loss = fused_loss, per_modality_loss
         self.model, self.task = model, task
         self._groups, self._optimizer, self._schedule, self._seed = groups, optimizer, schedule, seed
         self._seen: list[tuple[list[int], Tensor, Tensor]] = []
@@ -63,21 +66,29 @@ class MultimodalModule(pl.LightningModule):
             hold_frozen(encoder)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean loss of a batch."""
+        """Weighted mean losses of a batch."""
         output = self.model(batch)
-        loss = self.task.loss(output.logits, batch.target) + sum(output.aux_losses.values())
+        loss = torch.zeros((), device=batch.target.device) + sum(output.aux_losses.values())
+        if self._fused_loss:
+            loss = loss + self._fused_loss * self.task.loss(output.logits, batch.target)
         if self._per_modality_loss:
             loss = loss + self._per_modality_loss * self._own_losses(output, batch)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
         return loss
 
     def _own_losses(self, output: FusionOutput, batch: Batch) -> Tensor:
-        """Sum over modalities of the loss of their own logits, on the rows that have the modality."""
-        losses = [torch.zeros((), device=batch.target.device)]
+        """Sum over modalities of the loss of their own logits, on the rows that have the modality; where a batch has none, a zero that
+        still reaches the parameters, since distributed training wants a gradient for each.
+        """
+        if not output.per_modality:
+            raise InputError(
+                f"training.per_modality_loss={self._per_modality_loss:g}: {type(self.model.fusion).__name__} gives no logits of each "
+                "modality; choose a fusion that does, such as late, or set it to 0."
+            )
+        losses = []
         for name, logits in output.per_modality.items():
             here = batch.present[name]
-            if here.any():
-                losses.append(self.task.loss(logits[here], batch.target[here]))
+            losses.append(self.task.loss(logits[here], batch.target[here]) if here.any() else 0.0 * logits.sum())
         return torch.stack(losses).sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

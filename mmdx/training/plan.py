@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from mmdx.data.loading import ModalityDropout
 from mmdx.encoders.tuning import FullTuning
+from mmdx.errors import InputError
 from mmdx.training.schedule import WarmupCosine
 from mmdx.types import Task, Transform
 
@@ -62,7 +63,9 @@ class TrainingPlan:
         schedule: makes the learning-rate schedule from the optimiser and the number of steps.
         batch_size, num_workers: of the loaders, in each process.
         modality_dropout: takes modalities away in training.
-        per_modality_loss: weight of the loss of each modality's own logits beside the fused one's, for fusions that have them.
+        fused_loss: weight of the loss of the fused logits.
+        per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them. With ``fused_loss`` 0 the
+            encoders learn apart, each as if it were alone, and the fusion only joins their decisions.
         order: "shuffled", or "balanced" to draw each class equally often.
         monitor, mode: the validation metric that chooses the checkpoint and stops early, and what is better, "max" or "min".
         patience: epochs without a better value before training stops; None never stops early.
@@ -79,6 +82,7 @@ class TrainingPlan:
     batch_size: int = 32
     num_workers: int = 0
     modality_dropout: ModalityDropout = field(default_factory=lambda: ModalityDropout(0.2))
+    fused_loss: float = 1.0
     per_modality_loss: float = 0.0
     order: str = "shuffled"
     monitor: str = "val/auroc"
@@ -88,3 +92,7 @@ class TrainingPlan:
     trainer: Mapping[str, Any] = field(default_factory=lambda: {"max_epochs": 10})
     callbacks: Callable[[], list[Callback]] = list
     loggers: Callable[[Path], list[Logger]] = lambda folder: []
+
+    def __post_init__(self) -> None:
+        if not (self.fused_loss > 0 or self.per_modality_loss > 0):
+            raise InputError("training.fused_loss=0 and training.per_modality_loss=0: nothing to learn from; set one of them above 0.")

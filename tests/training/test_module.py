@@ -1,14 +1,18 @@
 """Facts about the training step."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from mmdx.data.collate import Example, collate
+from mmdx.errors import InputError
+from mmdx.fusion.concat import Concatenation
 from mmdx.fusion.late import MeanOfLogits
 from mmdx.tasks.binary import Binary
 from mmdx.training.model import MultimodalModel
 from mmdx.training.module import MultimodalModule
+from mmdx.training.plan import TrainingPlan
 from mmdx.types import Features
 
 
@@ -31,3 +35,46 @@ def test_own_losses_are_of_each_modality_on_the_rows_that_have_it():
         fusion.heads["b"](data["b"][[0, 2]])[:, 0], torch.tensor([0.0, 1.0])
     )
     torch.testing.assert_close(module._own_losses(module.model(batch), batch), expected)
+
+
+def module_of(fusion, **losses):
+    return MultimodalModule(MultimodalModel({m: Same() for m in fusion.modalities}, fusion), Binary(), [], None, None, 0, **losses)
+
+
+def batch_of(*rows):
+    return collate([Example(i, {m: [torch.randn(2)] * has for m, has in row.items()}, np.float32(i % 2)) for i, row in enumerate(rows)])
+
+
+def gradients(module, batch):
+    module.log = lambda *args, **kwargs: None
+    module.training_step(batch, 0).backward()
+    return {name: None if p.grad is None else p.grad.clone() for name, p in module.model.fusion.named_parameters()}
+
+
+def test_trained_separately_each_modality_learns_as_if_it_were_alone():
+    torch.manual_seed(0)
+    both = MeanOfLogits({"a": 2, "b": 2}, lambda width: nn.Linear(width, 1))
+    alone = MeanOfLogits({"a": 2}, lambda width: nn.Linear(width, 1))
+    alone.heads["a"].load_state_dict(both.heads["a"].state_dict())
+    batch = batch_of({"a": 1, "b": 1}, {"a": 1, "b": 0}, {"a": 1, "b": 1})
+    torch.testing.assert_close(
+        gradients(module_of(both, fused_loss=0.0, per_modality_loss=1.0), batch)["heads.a.weight"],
+        gradients(module_of(alone), batch)["heads.a.weight"],
+    )
+
+
+def test_a_batch_without_a_modality_gives_its_head_a_gradient_of_zero():
+    fusion = MeanOfLogits({"a": 2, "b": 2}, lambda width: nn.Linear(width, 1))
+    found = gradients(module_of(fusion, fused_loss=0.0, per_modality_loss=1.0), batch_of({"a": 1, "b": 0}, {"a": 1, "b": 0}))
+    assert found["heads.b.weight"].abs().sum() == 0 and found["heads.a.weight"].abs().sum() > 0
+
+
+def test_a_fusion_without_logits_of_each_modality_cannot_take_their_loss():
+    fusion = Concatenation({"a": 2, "b": 2}, lambda width: nn.Linear(width, 1))
+    with pytest.raises(InputError, match="training.per_modality_loss=1: Concatenation gives no logits of each modality"):
+        gradients(module_of(fusion, per_modality_loss=1.0), batch_of({"a": 1, "b": 1}))
+
+
+def test_a_plan_needs_a_loss():
+    with pytest.raises(InputError, match="nothing to learn from"):
+        TrainingPlan(fused_loss=0.0)

@@ -1,0 +1,125 @@
+"""Nested cross-validation: hyperparameters chosen inside each outer fold's own training and validation rows, never on its test rows.
+
+    python scripts/nested_tuning.py RUN --grid optimizer.weight_decay=0.001,0.01,0.1 --grid training.modality_dropout=0.0,0.2 \\
+        -- +experiment=xray_text_pretrained data=covid_cxr data.root=FOLDER split=kfold
+
+Every combination of the grid is trained on inner folds, drawn like the outer ones (grouped by patient, stratified) from the rows outside the
+outer test part; the one with the highest mean inner AUROC trains the outer model. RUN becomes a run folder with config.yaml, predictions.parquet
+and metrics.json; chosen.json has every combination's inner AUROC. The grid may hold keys of training, optimizer, trainer and fusion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import itertools
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from sklearn.metrics import roc_auc_score
+
+from mmdx.commands.hydra_app import config_folder, telling
+from mmdx.configuration import check_config, resolved
+from mmdx.data.splits import Fold, KFold
+from mmdx.errors import InputError
+from mmdx.files import write_json, write_text
+from mmdx.parts import model_plan, study_from, training_plan
+from mmdx.run import CONFIG, finish
+from mmdx.study import Cell, Study
+
+TUNABLE = ("training.", "optimizer.", "trainer.", "fusion.")
+
+
+def config_of(overrides: list[str]) -> DictConfig:
+    """A checked config, as the command line would make it."""
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        cfg = resolved(compose("train", overrides=overrides))
+    check_config(cfg)
+    return cfg
+
+
+def combinations(grid: list[str]) -> list[list[str]]:
+    """Every combination of a grid ``["key=a,b", ...]``, as overrides."""
+    axes = []
+    for axis in grid:
+        key, found, values = axis.partition("=")
+        if not found or not key.startswith(TUNABLE):
+            raise InputError(f"--grid {axis}: expected KEY=VALUE,VALUE with a key under {', '.join(TUNABLE)}.")
+        axes.append([f"{key}={value}" for value in values.split(",")])
+    return [list(one) for one in itertools.product(*axes)]
+
+
+def variant(study: Study, cfg: DictConfig, folder: Path) -> Study:
+    """The same prepared cohort and encoders under another config."""
+    other = Study(
+        study.dataset, replace(study.model, fusion=model_plan(cfg).fusion), training_plan(cfg), study.split, folder, study.seeds,
+        study.ablation, study.on_error,
+    )  # fmt: skip
+    other.cohort, other.rows, other.target = study.cohort, study.rows, study.target
+    return other
+
+
+def inner_auroc(study: Study, outer: Fold, seed: int, folds: int, val: float) -> float:
+    """Mean AUROC over inner folds of the rows outside an outer test part."""
+    rows = np.sort(np.concatenate([outer.train, outer.val]))
+    table = study.dataset.table.iloc[rows].reset_index(drop=True)
+    scores = []
+    for fold in KFold(folds, val, seed).folds(table, study.model.task().strata(study.target[rows])):
+        inside = Fold(f"{outer.name}-{fold.name}", rows[fold.train], rows[fold.val], rows[fold.test])
+        with contextlib.redirect_stdout(io.StringIO()):  # a line for each of some hundred models
+            frame = predictions(study, inside, seed)
+        test = frame[(frame["split"] == "test") & (frame["modalities"] == frame["modalities"].iloc[0])]
+        scores.append(float(roc_auc_score(test["target"], test["prob"])))
+    return float(np.mean(scores))
+
+
+def predictions(study: Study, fold: Fold, seed: int) -> pd.DataFrame:
+    """Train the full set of modalities on one fold and predict it."""
+    return study.train(Cell(seed, fold, tuple(sorted(study.model.encoders)), False, 2, fold.name), fold.name)
+
+
+def tune(run: Path, grid: list[str], inner: int, overrides: list[str]) -> None:
+    if (run / CONFIG).exists():
+        raise InputError(f"{run}: already holds a run; choose another folder.")
+    tried = combinations(grid)
+    base = config_of(overrides)
+    variants = [config_of([*overrides, *changes]) for changes in tried]
+    study = study_from(base, run)
+    study.prepare()
+    if base.task._target_.rpartition(".")[2] != "Binary" or len(study.seeds) > 1:
+        raise InputError("nested_tuning: takes task=binary and one seed.")
+    write_text(run / CONFIG, OmegaConf.to_yaml(base, resolve=True))
+    outer, frames, report = study.folds(), [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        for fold in outer:
+            scores = []
+            for i, cfg in enumerate(variants):
+                scores.append(inner_auroc(variant(study, cfg, Path(scratch) / f"{fold.name}-{i}"), fold, base.seed, inner, study.split.val))
+            best = int(np.argmax(scores))
+            chosen = " ".join(tried[best])
+            print(f"{fold.name}: {chosen}, mean inner AUROC {scores[best]:.3f} (of the grid: {min(scores):.3f} to {max(scores):.3f})", flush=True)
+            report.append({"fold": fold.name, "chosen": tried[best], "inner_auroc": dict(zip(map(" ".join, tried), scores, strict=True))})
+            frames.append(predictions(variant(study, variants[best], run), fold, base.seed))
+    write_json(run / "chosen.json", report)
+    study.finish(pd.concat(frames))
+    finish(study, base)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--grid", action="append", required=True, metavar="KEY=VALUE,VALUE")
+    parser.add_argument("--inner", type=int, default=5, help="inner folds (5)")
+    parser.add_argument("overrides", nargs="+", help="what train.py takes")
+    given = parser.parse_args()
+    telling(lambda: tune(given.run, given.grid, given.inner, given.overrides))
+
+
+if __name__ == "__main__":
+    main()

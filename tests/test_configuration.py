@@ -1,0 +1,74 @@
+"""What is wrong with a config is said in one sentence before any data is read."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mmdx.commands.hydra_app import config_folder
+from mmdx.configuration import check_config, resolved
+from mmdx.errors import InputError
+from mmdx.parts import training_plan
+from mmdx.training.fit import OURS, check_trainer, device_of
+from mmdx.training.plan import TrainingPlan
+
+
+def config(*overrides):
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        return resolved(compose("train", overrides=["+experiment=xray_text", *overrides]))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+training.learning_rate=0.1", "training.learning_rate: no such key; known are "),
+        ("+training.patiense=3", "training.patiense: no such key; did you mean patience?"),
+        ("+evaluation.resample=10", "evaluation.resample: no such key; did you mean resamples?"),
+        ("+sed=3", r"sed: no such key; did you mean seed\? .*go under recipe"),
+        ("+encoder/image=resnet18", "encoder: no such key; place a part by .*encoders.NAME"),
+        ("training.modality_dropout={imag: 0.2}", r"training.modality_dropout.imag: no such key; did you mean image\?"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused(override, message):
+    with pytest.raises(InputError, match=message):
+        check_config(config(override))
+
+
+def test_values_of_ones_own_go_under_recipe():
+    cfg = config("+recipe.size=7", "trainer.max_epochs=${recipe.size}")
+    check_config(cfg)
+    assert cfg.trainer.max_epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+trainer.max_epoch=3", "trainer.max_epoch: Lightning's Trainer has no such argument; did you mean max_epochs?"),
+        ("trainer.precision=foo", "trainer: Precision 'foo' is invalid"),
+        ("+trainer.fast_dev_run=true", "trainer.fast_dev_run: not to be set, since it trains nothing that is kept"),
+        ("+optimizer.momentun=0.9", "optimizer .torch.optim.AdamW.: .*momentun"),
+    ],
+)
+def test_what_lightning_or_the_optimiser_would_refuse_late_is_refused_first(override, message):
+    with pytest.raises(InputError, match=message):
+        cfg = config(override)
+        training_plan(cfg)
+        check_trainer(dict(cfg.trainer))
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_arguments_that_mmdx_sets_are_said_to_be_its_own(name):
+    with pytest.raises(InputError, match=f"trainer.{name}: not to be set, since "):
+        check_trainer({name: True})
+
+
+@pytest.mark.parametrize("experiment", ["pcg", "tri_modal", "xray_text", "xray_text_tabular", "xray_text_pretrained"])
+def test_every_experiments_config_can_be_resolved_in_place(experiment):
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        cfg = compose("train", overrides=[f"+experiment={experiment}"])
+    OmegaConf.resolve(cfg)  # what --cfg job --resolve does
+    assert "${" not in OmegaConf.to_yaml(cfg)
+
+
+@pytest.mark.parametrize("kind", ["gpu", "cuda", "mps", "tpu"])
+def test_a_run_trained_on_an_accelerator_that_is_not_here_is_evaluated_on_what_is(kind):
+    assert device_of(TrainingPlan(trainer={"accelerator": kind})).type in ("cpu", "cuda", "mps")
