@@ -4,7 +4,7 @@
         -- +experiment=xray_text_pretrained data=covid_cxr data.root=FOLDER split=kfold
 
 Every combination of the grid is trained on inner folds, drawn like the outer ones (grouped by patient, stratified) from the rows outside the
-outer test part; the one with the highest mean inner AUROC trains the outer model. RUN becomes a run folder with config.yaml, predictions.parquet
+outer test part; the one with the highest AUROC over all inner test rows, pooled as the outer ones are, trains the outer model. RUN becomes a run folder with config.yaml, predictions.parquet
 and metrics.json; chosen.json has every combination's inner AUROC. The grid may hold keys of training, optimizer, trainer and fusion.
 """
 
@@ -66,17 +66,17 @@ def variant(study: Study, cfg: DictConfig, folder: Path) -> Study:
 
 
 def inner_auroc(study: Study, outer: Fold, seed: int, folds: int, val: float) -> float:
-    """Mean AUROC over inner folds of the rows outside an outer test part."""
+    """AUROC pooled over inner folds of the rows outside an outer test part."""
     rows = np.sort(np.concatenate([outer.train, outer.val]))
     table = study.dataset.table.iloc[rows].reset_index(drop=True)
-    scores = []
+    frames = []
     for fold in KFold(folds, val, seed).folds(table, study.model.task().strata(study.target[rows])):
         inside = Fold(f"{outer.name}-{fold.name}", rows[fold.train], rows[fold.val], rows[fold.test])
         with contextlib.redirect_stdout(io.StringIO()):  # a line for each of some hundred models
             frame = predictions(study, inside, seed)
-        test = frame[(frame["split"] == "test") & (frame["modalities"] == frame["modalities"].iloc[0])]
-        scores.append(float(roc_auc_score(test["target"], test["prob"])))
-    return float(np.mean(scores))
+        frames.append(frame[(frame["split"] == "test") & (frame["modalities"] == frame["modalities"].iloc[0])])
+    test = pd.concat(frames)
+    return float(roc_auc_score(test["target"], test["prob"]))
 
 
 def predictions(study: Study, fold: Fold, seed: int) -> pd.DataFrame:
@@ -103,7 +103,7 @@ def tune(run: Path, grid: list[str], inner: int, overrides: list[str]) -> None:
                 scores.append(inner_auroc(variant(study, cfg, Path(scratch) / f"{fold.name}-{i}"), fold, base.seed, inner, study.split.val))
             best = int(np.argmax(scores))
             chosen = " ".join(tried[best])
-            print(f"{fold.name}: {chosen}, mean inner AUROC {scores[best]:.3f} (of the grid: {min(scores):.3f} to {max(scores):.3f})", flush=True)
+            print(f"{fold.name}: {chosen}, inner AUROC {scores[best]:.3f} (of the grid: {min(scores):.3f} to {max(scores):.3f})", flush=True)
             report.append({"fold": fold.name, "chosen": tried[best], "inner_auroc": dict(zip(map(" ".join, tried), scores, strict=True))})
             frames.append(predictions(variant(study, variants[best], run), fold, base.seed))
     write_json(run / "chosen.json", report)
