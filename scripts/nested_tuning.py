@@ -3,10 +3,10 @@
     python scripts/nested_tuning.py RUN --grid optimizer.weight_decay=0.001,0.01,0.1 --grid training.modality_dropout=0.0,0.2 \\
         -- +experiment=xray_text_pretrained data=covid_cxr data.root=FOLDER split=kfold
 
-Every combination of the grid is trained on inner folds, drawn like the outer ones (grouped by patient, stratified) from the rows outside the outer test
-part; the one with the highest AUROC over all inner test rows, pooled as the outer ones are, trains the outer model. RUN becomes a run folder with
-config.yaml, predictions.parquet and metrics.json; chosen.json has every combination's inner AUROC. The grid may hold keys of training, optimizer, trainer
-and fusion.
+Every combination of the grid is trained on inner folds, drawn like the outer ones (grouped by patient, stratified) from the rows outside the outer
+test part; the one with the highest AUROC over all inner test rows, pooled as the outer ones are, trains the outer model. RUN becomes a run
+folder with config.yaml, predictions.parquet and metrics.json; chosen.json has every combination's inner AUROC. The grid may hold keys of
+training, optimizer, trainer and fusion.
 """
 
 from __future__ import annotations

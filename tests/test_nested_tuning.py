@@ -13,7 +13,7 @@ from nested_tuning import combinations, tune
 from mmdx.errors import InputError
 from mmdx.study import Study
 
-SMALL = ["+experiment=xray_text", "data.samples=120", "split=kfold", "split.folds=2", "trainer.max_epochs=1", "logger=none", "evaluation.resamples=20"]
+SMALL = ["+experiment=xray_text", "data.samples=120", "split=kfold", "split.folds=2", "trainer.max_epochs=1", "logger=none", "evaluation.resamples=9"]
 
 
 def test_the_grid_is_every_combination():
