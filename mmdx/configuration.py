@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -51,9 +52,26 @@ def _seeds(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(_seed(v) for v in value) and len(set(value)) == len(value)
 
 
+def _folder_name(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\w[\w.-]*", value) is not None
+
+
+def _extra_metrics(value: Any) -> bool:
+    return isinstance(value, list) and all(v == "macc" for v in value)
+
+
+def _named_or_listed(value: Any) -> bool:
+    return value is None or value == "encoders" or isinstance(value, list | dict)
+
+
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_folder_name, "letters, digits, '.', '_' and '-', since the run folder is called so"),
     "seed": (_seed, "a whole number from 0 to 4294967295"),
     "seeds": (_or_none(_seeds), "a list of different whole numbers, such as [0,1,2], or null"),
+    "split.seed": (_seed, "a whole number from 0 to 4294967295"),
+    "data.seed": (_seed, "a whole number from 0 to 4294967295"),
+    "data.extra_metrics": (_or_none(_extra_metrics), "a list of macc, or empty"),
+    "data.modalities": (_named_or_listed, "a list, or modalities by name as in {image: COLUMN}"),
     "ablation": (_one_of("none", "offered", "retrained"), "none, offered or retrained"),
     "optimizer.lr": (_number(lambda v: v > 0), "greater than 0"),
     "optimizer.weight_decay": (_number(lambda v: v >= 0), "0 or more"),
@@ -104,6 +122,8 @@ def check_config(cfg: DictConfig) -> None:
     if (select(cfg, "training.monitor", "") == "val/auroc") != (select(cfg, "training.mode", "max") == "max"):
         raise InputError(f"training.mode={cfg.training.mode}: with training.monitor={cfg.training.monitor} it must be the other of max and min.")
     for name, node in (cfg.get("encoders") or {}).items():
+        if not re.fullmatch(r"[A-Za-z]\w*", str(name)) or hasattr(dict, str(name)):
+            raise InputError(f"encoders.{name}: not a name for a modality; use letters, digits and '_', and none of Python's words for dicts.")
         if not isinstance(node, DictConfig):
             raise InputError(f"encoders.{name}={node}: must be a part; place one by +encoder/image@encoders.{name}=small_cnn.")
     if not cfg.get("encoders"):
@@ -148,8 +168,8 @@ def refuse_unknown(given: Iterable[Any], known: frozenset[str], place: str) -> N
 def check_data(cfg: DictConfig) -> None:
     """Check that what the data config must be given is given, and that its folder exists."""
     name = select(cfg, "data.name", "the data set")
-    for key in OmegaConf.missing_keys(cfg.data):
-        raise InputError(f"data.{key}: not given; data={name} needs it, as in data.{key}=VALUE.")
+    for key in sorted(OmegaConf.missing_keys(cfg.data)):
+        raise InputError(f"{key}: not given; data={name} needs it, as in {key}=VALUE.")
     for key in ("root", "path"):
         value = select(cfg, f"data.{key}", None)
         if value is not None and not Path(str(value)).expanduser().exists():

@@ -23,8 +23,9 @@ STEERING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb"
 def evaluate(cfg: DictConfig) -> None:
     """Predict with every model of ``cfg.run``, into Hydra's run folder, and score.
 
-    On the run's own data each model predicts its own validation and test rows. On other data every usable row is a test row; where
-    a run has several folds, their models' probabilities are averaged, and the threshold comes from the source's validation rows.
+    On the run's own data, in any order and whatever its table says of splits by now, each model predicts the validation and test rows that it had.
+    On other data every usable row is a test row, but for those that the run was trained or chosen on; where a run has several folds, their
+    models' probabilities are averaged, and the threshold comes from the source's validation rows, each predicted by the models that had not seen it.
 
     Raises:
         InputError: where the run cannot be read, or the data has not its modalities.
@@ -50,8 +51,11 @@ def evaluate(cfg: DictConfig) -> None:
     check_data(trained)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from mmdx.parts import study_from
+    from mmdx.provenance import write_provenance
 
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if (folder / "predictions.parquet").exists():
+        raise InputError(f"hydra.run.dir={folder}: already holds a finished run or evaluation; choose another folder.")
     study = study_from(trained, source)
     study.folder = folder
     study.prepare()
@@ -63,6 +67,7 @@ def evaluate(cfg: DictConfig) -> None:
     if other:
         frame = average_models(pd.concat([source_validation(source), frame], ignore_index=True))
     write_text(folder / CONFIG, OmegaConf.to_yaml(trained, resolve=True))
+    write_provenance(folder, trained, study.cohort.fingerprint, source)
     study.finish(frame)
     finish(study, trained)
 

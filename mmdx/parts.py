@@ -48,7 +48,7 @@ CONTRACTS: dict[str, tuple[Callable[[type], bool], str]] = {
     "tuning": (_has("apply", "parameter_groups"), "a tuning"),
     "aggregate": (_is_a(nn.Module), "an aggregation of items"),
     "fusion": (_forwards("features", "present"), "a fusion, whose forward takes (features, present)"),
-    "task": (_has("loss", "predict", "encode", "outputs"), "a task"),
+    "task": (_has("loss", "predict", "encode", "strata"), "a task"),
     "split": (_has("folds"), "a split"),
     "optimizer": (_is_a(Optimizer), "an optimizer"),
     "schedule": (callable, "a schedule"),
@@ -143,6 +143,9 @@ def fill_classes(cfg: DictConfig, table: pd.DataFrame) -> None:
 
 def model_plan(cfg: DictConfig) -> ModelPlan:
     """Encoders, fusion and task."""
+    for name in map(str, cfg.encoders):
+        if hasattr(nn.ModuleDict(), name):
+            raise InputError(f"encoders.{name}: torch.nn.ModuleDict has an attribute of that name; call the modality otherwise, with source: {name}.")
     encoders = {str(name): encoder_plan(node, str(name)) for name, node in cfg.encoders.items()}
     task = make(cfg.task, "task", "task", partial=True)
 

@@ -15,8 +15,8 @@ from mmdx import __version__
 from mmdx.files import write_json
 
 
-def write_provenance(folder: Path, cfg: DictConfig, fingerprint: str) -> None:
-    """Write ``provenance.json``."""
+def write_provenance(folder: Path, cfg: DictConfig, fingerprint: str, source: Path | None = None) -> None:
+    """Write ``provenance.json``; an evaluation names the run it evaluates as its source."""
     write_json(
         folder / "provenance.json",
         {
@@ -26,6 +26,7 @@ def write_provenance(folder: Path, cfg: DictConfig, fingerprint: str) -> None:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "packages": packages(),
+            **({"source": str(source)} if source else {}),
             "data": cfg.data.get("name"),
             "data_fingerprint": fingerprint,
             "seeds": {key: value for key, value in _seeds(cfg).items() if value is not None},

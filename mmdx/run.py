@@ -30,6 +30,7 @@ def run(cfg: DictConfig) -> float | None:
     check_config(cfg)
     folder, resume = run_folder(cfg)
     if resume and (folder / "metrics.json").exists():
+        check_same(cfg, folder / CONFIG)
         print(f"{folder}: this run is finished; nothing to do.")
         return None
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -43,6 +44,8 @@ def run(cfg: DictConfig) -> float | None:
     if resume:
         check_same(cfg, folder / CONFIG)
     if is_first():
+        for column, role in getattr(study.dataset, "roles", {}).items():
+            print(f"column {column}: {role}")
         write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
     predictions = study.run()
     if not is_first():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mmdx.data.kept_folds import KeptFolds
 from mmdx.data.prepare import PreparedCohort, stop_or_quarantine
 from mmdx.data.splits import Fold
 from mmdx.errors import InputError, SampleError
@@ -119,21 +121,27 @@ class Study:
         folds = self.split.folds(table, self.model.task().strata(self.target[self.rows]))
         return [Fold(f.name, self.rows[f.train], self.rows[f.val], self.rows[f.test]) for f in folds]
 
-    def cells(self) -> Iterator[Cell]:
-        """Every model of the study, in the order of training."""
-        folds = self.folds()
+    def cells(self, folds: list[Fold]) -> Iterator[Cell]:
+        """Every model of the study on some folds, in the order of training. A model is named by what tells it from the others, in letters
+        that a folder's name may have.
+        """
+        taken: set[str] = set()
         everything, *fewer = subsets(self.model.encoders)
         for seed in self.seeds:
             for fold in folds:
                 for modalities in (everything, *(fewer if self.ablation == "retrained" else ())):
                     parts = [f"seed{seed}"] * (len(self.seeds) > 1) + [fold.name] * (len(folds) > 1)
                     parts += [subset_name(modalities)] * (modalities != everything)
-                    yield Cell(seed, fold, modalities, modalities != everything, len(folds), "-".join(parts) or "model")
+                    name = plain_name("-".join(parts) or "model", taken)
+                    yield Cell(seed, fold, modalities, modalities != everything, len(folds), name)
 
     def run(self) -> pd.DataFrame:
         """Train and predict every model, write ``predictions.parquet``, and return it."""
         self.prepare()
-        cells = list(self.cells())
+        folds = self.folds()
+        cells = [cell for cell in self.cells(folds) if self._trainable(cell)]
+        if is_first():
+            KeptFolds.of(folds, self.dataset.table, self.cohort.contents).write(self.folder)
         write_json_once(self.folder / "models.json", [self._describe(cell) for cell in cells])
         frame = pd.concat([self.train(cell, f"model {i} of {len(cells)} ({cell.name})") for i, cell in enumerate(cells, 1)])
         return self.finish(frame)
@@ -143,20 +151,54 @@ class Study:
 
         Args:
             source: the folder of the run that trained them.
-            everything: every usable row is a test row, for data that the models were not trained from; else the run's own folds.
+            everything: every usable row that none of them was trained on or chosen by is a test row; else the run's own folds.
+
+        Raises:
+            InputError: where the run's folder doesn't say what it was trained on, or no row is left.
         """
-        cells = self.cells_of(source) if everything else [cell for cell in self.cells() if not cell.retrained]
+        kept = KeptFolds.read(source)
+        if everything:
+            fresh = kept.unseen(self.dataset.table, self.cohort.contents, self.rows)
+            if len(fresh) < len(self.rows):
+                out = len(self.rows) - len(fresh)
+                say(f"{out} of {len(self.rows)} samples are left out: the run was trained or chosen on them or their patients.")
+            if not len(fresh):
+                raise InputError(f"run={source}: it was trained or its models were chosen on every sample of this data; there is none to test on.")
+            self.rows = fresh
+        cells = self.cells_of(source) if everything else [cell for cell in self.cells(kept.folds(self.dataset.table)) if self._trainable(cell)]
         return pd.concat([self.predict(cell, self.load(source, cell)) for cell in cells], ignore_index=True)
 
     def cells_of(self, source: Path) -> list[Cell]:
-        """The models of a finished run that were trained with every modality, each to predict every usable row."""
+        """The models of a finished run, each to predict every row."""
         path = source / "models.json"
         if not path.exists():
             raise InputError(f"{path}: no such file; {source} does not hold trained models.")
-        listed = [c for c in json.loads(path.read_text(encoding="utf-8")) if set(c["modalities"]) == set(self.model.encoders)]
-        none = np.array([], dtype=int)
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        none, full = np.array([], dtype=int), set(self.model.encoders)
         folds = len({c["fold"] for c in listed})
-        return [Cell(c["seed"], Fold(c["fold"], none, none, self.rows), tuple(c["modalities"]), False, folds, c["name"]) for c in listed]
+        return [
+            Cell(c["seed"], Fold(c["fold"], none, none, self.rows), tuple(c["modalities"]), set(c["modalities"]) != full, folds, c["name"])
+            for c in listed
+        ]
+
+    def _trainable(self, cell: Cell) -> bool:
+        """Whether a model has samples of two classes to train on and to be chosen by; one of fewer modalities is left out with a word.
+
+        Raises:
+            InputError: where the model of all modalities cannot be trained.
+        """
+        has, strata = self.cohort.rows_with(cell.modalities), self.model.task().strata(self.target)
+        for part in ("train", "val"):
+            rows = getattr(cell.fold, part)
+            rows = rows[has[rows]]
+            if len(rows) and (strata.ndim > 1 or len(np.unique(strata[rows])) > 1):
+                continue
+            problem = f"{cell.name}: {len(rows)} samples with {' or '.join(cell.modalities)} in its {part} part, all of one class"
+            if not cell.retrained:
+                raise InputError(f"{problem}; use fewer folds, a larger split.val, or another split.")
+            say(f"{problem}; not trained.")
+            return False
+        return True
 
     def finish(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Put the models' predictions in order and write them."""
@@ -253,6 +295,17 @@ class Study:
         for name, group in frame.groupby("modalities"):
             oracle[group.index] = cohort.posterior(self._read_by(str(name).split("+")))[group["index"]]
         return oracle
+
+
+def plain_name(name: str, taken: set[str]) -> str:
+    """A name in letters, digits, ``.``, ``_`` and ``-`` that is not taken yet, and is from now on: sites may be called anything, folders not."""
+    plain = stem = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:80] or "model"
+    number = 1
+    while plain in taken:
+        number += 1
+        plain = f"{stem}_{number}"
+    taken.add(plain)
+    return plain
 
 
 def say(sentence: str) -> None:

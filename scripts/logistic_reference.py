@@ -66,6 +66,11 @@ def main() -> None:
     fused = predictions[(predictions["split"] == "test") & (predictions["ablation"] == "offered")]
     features = {m: features_of(study, m) for m in study.model.encoders}
     place = pd.Series(np.arange(len(table)), index=table["sample_id"])
+    for m in features:
+        here = features[m][:, -1] > 0
+        if not here[study.rows].all():
+            with_it, without = (study.target[study.rows][part].mean() for part in (here[study.rows], ~here[study.rows]))
+            print(f"{m}: {with_it:.0%} of the rows that have it are positive, {without:.0%} of those that lack it")
     print("logistic regression sees the run's own folds, features and rows; unit of the intervals: patient")
     for subset in subsets(features):
         rows = fused[fused["modalities"] == subset_name(subset)]

@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from sklearn.metrics import roc_auc_score
 
@@ -39,8 +41,11 @@ TUNABLE = ("training.", "optimizer.", "trainer.", "fusion.")
 
 def config_of(overrides: list[str]) -> DictConfig:
     """A checked config, as the command line would make it."""
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        cfg = resolved(compose("train", overrides=overrides))
+    try:
+        with initialize_config_dir(config_folder(), version_base="1.3"):
+            cfg = resolved(compose("train", overrides=overrides))
+    except HydraException as fault:
+        raise InputError(" ".join(str(fault.__cause__ or fault).split())) from None
     check_config(cfg)
     return cfg
 
@@ -49,10 +54,15 @@ def combinations(grid: list[str]) -> list[list[str]]:
     """Every combination of a grid ``["key=a,b", ...]``, as overrides."""
     axes = []
     for axis in grid:
-        key, found, values = axis.partition("=")
+        key, found, _ = axis.partition("=")
         if not found or not key.startswith(TUNABLE):
             raise InputError(f"--grid {axis}: expected KEY=VALUE,VALUE with a key under {', '.join(TUNABLE)}.")
-        axes.append([f"{key}={value}" for value in values.split(",")])
+        try:
+            parsed = OverridesParser.create().parse_override(axis)
+        except HydraException as fault:
+            raise InputError(f"--grid {axis}: {str(fault).splitlines()[0]}") from None
+        values = parsed.sweep_string_iterator() if parsed.is_sweep_override() else [axis.partition("=")[2]]
+        axes.append([f"{key}={value}" for value in values])
     return [list(one) for one in itertools.product(*axes)]
 
 
@@ -66,8 +76,8 @@ def variant(study: Study, cfg: DictConfig, folder: Path) -> Study:
     return other
 
 
-def inner_auroc(study: Study, outer: Fold, seed: int, folds: int, val: float) -> float:
-    """AUROC pooled over inner folds of the rows outside an outer test part."""
+def inner_auroc(study: Study, outer: Fold, seed: int, folds: int, val: float, criterion: str) -> float:
+    """AUROC over inner folds of the rows outside an outer test part: of all their test rows pooled, or the mean of the folds' own."""
     rows = np.sort(np.concatenate([outer.train, outer.val]))
     table = study.dataset.table.iloc[rows].reset_index(drop=True)
     frames = []
@@ -76,8 +86,8 @@ def inner_auroc(study: Study, outer: Fold, seed: int, folds: int, val: float) ->
         with contextlib.redirect_stdout(io.StringIO()):  # a line for each of some hundred models
             frame = predictions(study, inside, seed)
         frames.append(frame[(frame["split"] == "test") & (frame["modalities"] == frame["modalities"].iloc[0])])
-    test = pd.concat(frames)
-    return float(roc_auc_score(test["target"], test["prob"]))
+    scored = [pd.concat(frames)] if criterion == "pooled" else frames
+    return float(np.mean([roc_auc_score(test["target"], test["prob"]) for test in scored]))
 
 
 def predictions(study: Study, fold: Fold, seed: int) -> pd.DataFrame:
@@ -85,7 +95,7 @@ def predictions(study: Study, fold: Fold, seed: int) -> pd.DataFrame:
     return study.train(Cell(seed, fold, tuple(sorted(study.model.encoders)), False, 2, fold.name), fold.name)
 
 
-def tune(run: Path, grid: list[str], inner: int, overrides: list[str]) -> None:
+def tune(run: Path, grid: list[str], inner: int, overrides: list[str], criterion: str = "pooled") -> None:
     if (run / CONFIG).exists():
         raise InputError(f"{run}: already holds a run; choose another folder.")
     tried = combinations(grid)
@@ -101,7 +111,8 @@ def tune(run: Path, grid: list[str], inner: int, overrides: list[str]) -> None:
         for fold in outer:
             scores = []
             for i, cfg in enumerate(variants):
-                scores.append(inner_auroc(variant(study, cfg, Path(scratch) / f"{fold.name}-{i}"), fold, base.seed, inner, study.split.val))
+                tried_here = variant(study, cfg, Path(scratch) / f"{fold.name}-{i}")
+                scores.append(inner_auroc(tried_here, fold, base.seed, inner, study.split.val, criterion))
             best = int(np.argmax(scores))
             chosen = " ".join(tried[best])
             print(f"{fold.name}: {chosen}, inner AUROC {scores[best]:.3f} (of the grid: {min(scores):.3f} to {max(scores):.3f})", flush=True)
@@ -117,9 +128,10 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--grid", action="append", required=True, metavar="KEY=VALUE,VALUE")
     parser.add_argument("--inner", type=int, default=5, help="inner folds (5)")
+    parser.add_argument("--criterion", choices=("pooled", "mean"), default="pooled", help="inner AUROC of all test rows, or the folds' mean (pooled)")
     parser.add_argument("overrides", nargs="+", help="what train.py takes")
     given = parser.parse_args()
-    telling(lambda: tune(given.run, given.grid, given.inner, given.overrides))
+    telling(lambda: tune(given.run, given.grid, given.inner, given.overrides, given.criterion))
 
 
 if __name__ == "__main__":

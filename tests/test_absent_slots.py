@@ -12,7 +12,7 @@ from mmdx.training.fit import TrainedModel
 
 ENCODERS = ["image/small_cnn", "text/small_transformer", "text/bag_of_words", "audio/logmel_cnn", "audio/waveform_cnn", "audio/spectral",
             "tabular/mlp", "tabular/ft_transformer"]
-FUSIONS = ["concat", "sum", "gated", "tokens", "late"]
+FUSIONS = ["concat", "sum", "gated", "tokens", "late", "late_sum"]
 
 
 def spoiled(inputs, absent, value):
@@ -33,7 +33,9 @@ def test_absent_slots_change_no_bit_of_a_model_with_all_modalities(fusion, tmp_p
         transforms, _ = fit_transforms(study.model, study.cohort, study.rows)
         torch.manual_seed(0)
         model = build_model(study.model, transforms, 1)
-        torch.nn.init.normal_(model.fusion.head.weight) if hasattr(model.fusion, "head") else None
+        for layer in model.fusion.modules():
+            if isinstance(layer, torch.nn.Linear):
+                torch.nn.init.normal_(layer.weight)  # heads begin at zero, where nothing could change a logit
         trained = TrainedModel(model, study.model.task(), transforms, torch.device("cpu"))
         batch = next(iter(trained.batches(study.cohort, study.target, study.rows[:16], study.training)))
         start = {name: value.clone() for name, value in model.state_dict().items()}

@@ -71,6 +71,10 @@ def test_a_run_folder_is_not_overwritten_and_resume_auto_keeps_it(run):
     before = (folder / "predictions.parquet").stat().st_mtime_ns
     code, out, _ = command("train.py", "+experiment=xray_text", *SMALL, "resume=auto", folder=folder)
     assert code == 0 and "finished" in out and (folder / "predictions.parquet").stat().st_mtime_ns == before
+    code, _, err = command("train.py", "+experiment=xray_text", *SMALL, "resume=auto", "seed=7", folder=folder)
+    assert code == 1 and "seed is 7" in err
+    code, _, err = command("evaluate.py", f"run={folder}", folder=folder)
+    assert code == 1 and "already holds a finished run" in err
 
 
 QUICK = {
@@ -79,6 +83,10 @@ QUICK = {
     "negative learning rate": (["optimizer.lr=-1"], ["optimizer.lr=-1", "greater than 0"]),
     "unknown ablation": (["ablation=all"], ["ablation=all", "retrained"]),
     "missing folder": (["data=covid_cxr", "data.root=/nonexistent/here"], ["data.root=/nonexistent/here", "no such folder"]),
+    "negative split seed": (["split.seed=-1"], ["split.seed=-1", "4294967295"]),
+    "name that leaves the folder": (["name=../../up"], ["name=../../up", "letters"]),
+    "modalities that are a word": (["data.modalities=image"], ["data.modalities=image", "a list"]),
+    "unknown extra metric": (["+data.extra_metrics=[foo]"], ["data.extra_metrics", "macc"]),
     "folder not given": (["data=covid_cxr"], ["data.root", "not given"]),
     "class outside the allowed packages": (["fusion._target_=os.system", "+fusion.command=true"], ["fusion._target_=os.system", "refused"]),
 }

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from mmdx.commands.hydra_app import config_folder
 from mmdx.configuration import check_config, resolved
 from mmdx.errors import InputError
-from mmdx.parts import training_plan
+from mmdx.parts import model_plan, training_plan
 from mmdx.training.fit import OURS, check_trainer, device_of
 from mmdx.training.plan import TrainingPlan
 
@@ -72,3 +72,21 @@ def test_every_experiments_config_can_be_resolved_in_place(experiment):
 @pytest.mark.parametrize("kind", ["gpu", "cuda", "mps", "tpu"])
 def test_a_run_trained_on_an_accelerator_that_is_not_here_is_evaluated_on_what_is(kind):
     assert device_of(TrainingPlan(trainer={"accelerator": kind})).type in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("overrides", [["task=multiclass", "task.classes=[a,b,c]"], ["task=multilabel", "task.labels=[x,y]"], ["task=binary"]])
+def test_every_task_can_be_chosen(overrides):
+    model_plan(config(*overrides))
+
+
+@pytest.mark.parametrize("name", ["values", "training"])
+def test_a_modality_cannot_be_called_what_torch_or_python_calls_something_else(name):
+    cfg = config(f"+encoder/image@encoders.{name}=small_cnn")
+    with pytest.raises(InputError, match=f"encoders.{name}: "):
+        check_config(cfg)
+        model_plan(cfg)
+
+
+def test_more_processes_than_cores_are_refused():
+    with pytest.raises(InputError, match="CPU cores"):
+        check_trainer({"accelerator": "cpu", "devices": 10_000})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from mmdx.data.readers import check_file, read_image
 from mmdx.data.tables import Place, build_table, check_classes, need_columns, need_folder, read_table, sample
 from mmdx.errors import InputError, SampleError
-from mmdx.types import Sample
+
+if TYPE_CHECKING:
+    from mmdx.types import Sample
 
 TABULAR = ("age", "sex", "view")
 TARGETS = ("covid19", "finding")

@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,7 +14,9 @@ from mmdx.data.columns import TABULAR, TEXT, Labels, Source, infer_sources, is_n
 from mmdx.data.readers import READERS, check_file
 from mmdx.data.tables import Place, build_table, check_classes, inside, need_columns, read_table, sample
 from mmdx.errors import InputError, SampleError
-from mmdx.types import Sample
+
+if TYPE_CHECKING:
+    from mmdx.types import Sample
 
 SPLITS = ("train", "val", "test")
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mmdx.data.tables import Place, build_table, check_classes, need_columns, need_folder, read_table, sample
 from mmdx.errors import InputError, SampleError
-from mmdx.types import Sample
+
+if TYPE_CHECKING:
+    from mmdx.types import Sample
 
 TEXTS = ("indication", "comparison", "findings", "impression")
 TARGETS = ("abnormal", "problems")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmdx.data.readers import check_file, read_recording
 from mmdx.data.tables import Place, build_table, check_classes, need_folder, sample
 from mmdx.errors import InputError, SampleError
-from mmdx.types import Sample
+
+if TYPE_CHECKING:
+    from mmdx.types import Sample
 
 RATE = 2000
 LAYOUT = "training-a, training-b, ..."

@@ -33,7 +33,8 @@ class PreparedCohort:
     Attributes:
         faults: the samples that could not be read, filled by ``read``.
         unused: how many samples have other modalities only, filled by ``read``.
-        fingerprint: hash over the ids, targets and raw content of all readable samples, filled by ``read``.
+        contents: of each readable row a hash of its raw inputs, filled by ``read``.
+        fingerprint: hash over the ids, targets and raw inputs of all readable samples, whatever their order, filled by ``read``.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class PreparedCohort:
         self.has = np.zeros((len(dataset), len(self.transforms)), dtype=bool)  # [n, M], columns in the order of transforms
         self.faults: list[SampleError] = []
         self.unused = 0
+        self.contents: dict[int, str] = {}
         self.fingerprint = ""
 
     def read(self, progress: Callable[[Iterable[int]], Iterable[int]] = iter) -> np.ndarray:
         """Read every sample once and return the rows that can be used; the others are in ``faults``."""
-        digest, usable, size = hashlib.blake2b(digest_size=16), [], 0
+        usable, size = [], 0
         for done, (index, outcome) in enumerate(zip(progress(range(len(self.dataset))), self._outcomes(), strict=True)):
             if isinstance(outcome, SampleError):
                 self.faults.append(outcome)
@@ -64,7 +66,7 @@ class PreparedCohort:
             if not any(prepared.values()):
                 self.unused += 1
                 continue
-            digest.update(content)
+            self.contents[index] = content
             usable.append(index)
             self.has[index] = [bool(prepared[m]) for m in self.transforms]
             size += _bytes(prepared)
@@ -72,16 +74,22 @@ class PreparedCohort:
                 self.memory_gb, self.kept = 0.0, {}
             if self.memory_gb:
                 self.kept[index] = prepared
-        self.fingerprint = digest.hexdigest()
+        self.fingerprint = self._fingerprint(usable)
         return np.array(usable, dtype=int)
 
-    def _outcomes(self) -> Iterator[tuple[Prepared, bytes] | SampleError]:
+    def _fingerprint(self, rows: list[int]) -> str:
+        table = self.dataset.table.iloc[rows]
+        targets = table[[c for c in table if str(c).startswith("target")]].to_dict("records")
+        said = sorted(f"{s}|{t}|{self.contents[i]}" for s, t, i in zip(table["sample_id"], targets, rows, strict=True))
+        return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
+
+    def _outcomes(self) -> Iterator[tuple[Prepared, str] | SampleError]:
         workers = os.cpu_count() or 1
         with ThreadPoolExecutor(workers) as pool:
             for start in range(0, len(self.dataset), PROBE):
                 yield from pool.map(self._outcome, range(start, min(start + PROBE, len(self.dataset))))
 
-    def _outcome(self, index: int) -> tuple[Prepared, bytes] | SampleError:
+    def _outcome(self, index: int) -> tuple[Prepared, str] | SampleError:
         try:
             sample = self.dataset[index]
             prepared = self._prepare(sample.inputs)
@@ -94,11 +102,12 @@ class PreparedCohort:
                 "Remove the row, or set data.on_error=quarantine to go on without it.",
                 sample_id=str(row["sample_id"]),
             )
-        content = hashlib.blake2b(f"{row['sample_id']}|{sample.target}".encode(), digest_size=16)
+        content = hashlib.blake2b(digest_size=16)
         for name in sorted(set(self.sources.values())):
+            content.update(f"{name}:".encode())
             for raw in _bag(sample.inputs.get(name)):
                 _digest(raw, content.update)
-        return prepared, content.digest()
+        return prepared, content.hexdigest()
 
     def _named(self, fault: SampleError, index: int) -> SampleError:
         """A transform knows nothing of samples, so its faults get the name of the sample here."""

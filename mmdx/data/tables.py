@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from mmdx.errors import InputError, SampleError
-from mmdx.types import Sample
+
+if TYPE_CHECKING:
+    from mmdx.types import Sample
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 """Cells that count as empty."""
@@ -175,6 +177,8 @@ def check_classes(table: pd.DataFrame, file: str) -> None:
 
 def sample(table: pd.DataFrame, index: int, inputs: dict[str, Any]) -> Sample:
     """One row of a cohort's table with its raw inputs; the target of several labels is a dict."""
+    from mmdx.types import Sample  # brings torch, which reading and checking a table must not
+
     row = {str(name): None if pd.isna(value) else value for name, value in table.iloc[index].items()}
     labels = {name.removeprefix("target_"): value for name, value in row.items() if name.startswith("target_")}
     meta = {name: row[name] for name in ("sample_id", "patient_id", "site")}

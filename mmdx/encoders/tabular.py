@@ -70,7 +70,7 @@ class TabularTransform(Transform):
         if not numeric and not categorical:
             raise InputError("transform: no tabular column to be used has a value in the training split; leave the modality out.")
         state = {
-            "numeric": {c: _scale([_number(c, v) for v in columns[c]]) for c in numeric},
+            "numeric": {c: _scale(c, [_number(c, v) for v in columns[c]]) for c in numeric},
             "categorical": {c: sorted({_category(v) for v in columns[c]}) for c in categorical},
         }
         self.load(state)
@@ -137,9 +137,16 @@ def _index(value: Value, known: list[str]) -> int:
     return KNOWN + known.index(name) if name in known else UNSEEN
 
 
-def _scale(values: list[float]) -> tuple[float, float]:
-    """Mean and 1 / sd, 0 for a constant column."""
-    mean, sd = float(np.mean(values)), float(np.std(values))
+def _scale(column: str, values: list[float]) -> tuple[float, float]:
+    """Mean and 1 / sd, 0 for a constant column.
+
+    Raises:
+        InputError: where the column has numbers too large for that.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, sd = float(np.mean(values)), float(np.std(values))
+    if not (math.isfinite(mean) and math.isfinite(sd)):
+        raise InputError(f"column '{column}': has values up to {max(map(abs, values)):g}, too large to scale. Mend or empty those cells.")
     return mean, 1.0 / sd if sd > 1e-9 * max(1.0, abs(mean)) else 0.0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mmdx.errors import InputError
@@ -87,9 +88,8 @@ def score(
     outputs = outputs_of(table, kind)
     table, threshold = _with_thresholds(table, kind, outputs)
     test = table[table["split"] == "test"]
-    patients = "patient_id" in test and bool(test["patient_id"].notna().all())
-    unit = "patient" if patients else unit_name or "sample"
-    test = test.assign(unit=pd.factorize(test["patient_id" if patients else "sample_id"])[0])[_needed(test)]
+    unit, units = _units(test, unit_name)
+    test = test.assign(unit=units)[_needed(test)]
     scorer = Scorer(kind, outputs, unit, extra, resamples, seed, optimum or {})
     full = full_set(test)
     settings = {"extra_metrics": list(extra), "resamples": resamples, "seed": seed, "unit_name": unit_name, "optimum": optimum}
@@ -106,6 +106,15 @@ def score(
         "threshold": threshold,
         "differences": _differences(scorer, test, full),
     }
+
+
+def _units(test: pd.DataFrame, unit_name: str | None) -> tuple[str, np.ndarray]:
+    """What is drawn in resampling, and its number for each row: the patient, or the sample where its patient is not known."""
+    known = test["patient_id"].notna() if "patient_id" in test else pd.Series(False, index=test.index)
+    owner = [f"patient {p}" if k else f"sample {s}" for p, k, s in zip(test.get("patient_id", known), known, test["sample_id"], strict=True)]
+    sample = unit_name if unit_name and unit_name != "patient" else "sample"
+    name = "patient" if known.all() else f"patient or {sample}" if known.any() else sample
+    return name, pd.factorize(pd.Series(owner, dtype=object))[0]
 
 
 def _needed(test: pd.DataFrame) -> list[str]:

@@ -117,7 +117,7 @@ def _plain(entry: Metrics) -> str:
 
 
 def _count(number: int, unit: str) -> str:
-    return f"{number} {unit}" + ("" if number == 1 else "s")
+    return f"{number} " + (unit if number == 1 else " or ".join(f"{word}s" for word in unit.split(" or ")))
 
 
 def _sentences(metrics: Metrics) -> Iterator[str]:
@@ -134,7 +134,9 @@ def _intervals(metrics: Metrics) -> Iterator[str]:
     unit = metrics["unit"]
     name = how["bca" if "bca" in methods else "percentile"]
     yield f"Intervals: {name} bootstrap{told}, {metrics['settings']['resamples']} resamples of {_count(most, unit)}; unit: {unit}."
-    if unit != "patient":
+    if unit.startswith("patient or "):
+        yield "Some patients are not known: each of their samples counts as independent, so the intervals may be too narrow."
+    elif unit != "patient":
         yield f"Patients are not known: each {unit} counts as independent, so the intervals may be too narrow."
 
 

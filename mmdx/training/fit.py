@@ -174,6 +174,9 @@ def check_trainer(arguments: Mapping[str, Any]) -> None:
         InputError: for one that Lightning does not know, refuses here, or that mmdx sets itself.
     """
     known = set(inspect.signature(pl.Trainer).parameters)
+    devices = arguments.get("devices", "auto")
+    if arguments.get("accelerator") == "cpu" and isinstance(devices, int) and devices > (os.cpu_count() or 1):
+        raise InputError(f"trainer.devices={devices}: this machine has {os.cpu_count()} CPU cores, and each process needs one.")
     for name in arguments:
         if name in OURS:
             raise InputError(f"trainer.{name}: not to be set, since {OURS[name]}.")

@@ -101,6 +101,11 @@ class MultimodalModule(pl.LightningModule):
         self._seen = []
         _, first = np.unique(np.concatenate([index for index, _, _ in seen]), return_index=True)
         logits, target = torch.cat([batch[1] for batch in seen])[first], torch.cat([batch[2] for batch in seen])[first]
+        if not torch.isfinite(logits).all():
+            raise InputError(
+                f"training diverged in epoch {self.current_epoch}: the model's outputs are not finite. Lower optimizer.lr, set "
+                "trainer.gradient_clip_val=1.0, or look for extreme values in the data."
+            )
         with torch.no_grad():
             loss = self.task.loss(logits.to(self.device), target.to(self.device))
         self.log("val/loss", loss)

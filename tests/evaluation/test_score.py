@@ -57,7 +57,7 @@ def test_without_patients_the_unit_is_the_sample_or_what_it_is_called():
     some = made()
     some.loc[of(some).index[0], "patient_id"] = None
     some = some[(some["sample_id"] != some.loc[of(some).index[0], "sample_id"]) | some["patient_id"].isna()]
-    assert quick(some)["unit"] == "sample"
+    assert quick(some)["unit"] == "patient or sample"
 
 
 def test_rows_of_folds_are_pooled_and_each_fold_uses_its_own_threshold():
@@ -193,3 +193,12 @@ def test_one_patient_gives_no_interval():
 def test_an_interval_without_width_says_that_it_tells_nothing():
     entry = quick(pd.DataFrame({"sample_id": range(8), "target": [0, 1] * 4, "prob": [0.1, 0.9] * 4}))["test"]["all"]["auroc"]
     assert (entry["value"], entry["low"], entry["high"]) == (1.0, 1.0, 1.0) and "says nothing" in entry["reason"]
+
+
+def test_a_row_without_a_patient_is_a_unit_of_its_own():
+    frame = pd.DataFrame({
+        "sample_id": [f"s{i}" for i in range(40)], "patient_id": [f"p{i // 2}" for i in range(38)] + [None, None], "split": "test",
+        "modalities": "a", "ablation": "offered", "present": "a", "target": [i % 2 for i in range(40)], "prob": np.linspace(0.1, 0.9, 40),
+    })  # fmt: skip
+    metrics = score(frame, resamples=20)
+    assert metrics["unit"] == "patient or sample" and metrics["test"]["a"]["auroc"]["n_units"] == 19 + 2

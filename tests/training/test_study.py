@@ -6,9 +6,9 @@ import pytest
 import torch
 from toy import Numbers, model_plan, training_plan
 
-from mmdx.data.splits import HoldOut, KFold
+from mmdx.data.splits import HoldOut, KFold, LeaveOneSiteOut
 from mmdx.errors import InputError
-from mmdx.study import Study
+from mmdx.study import Study, plain_name
 from mmdx.training.module import MultimodalModule
 
 
@@ -125,3 +125,60 @@ def test_a_second_run_in_the_same_folder_reports_its_own_model(tmp_path):
     first = study(tmp_path / "a").run()
     second = study(tmp_path / "a", seeds=(7,)).run()
     assert second.equals(study(tmp_path / "b", seeds=(7,)).run()) and not second.equals(first)
+
+
+def evaluated(source, dataset, everything):
+    again = study(source / "again", dataset=dataset)
+    again.prepare()
+    return again.evaluate(source, everything)
+
+
+def test_evaluation_keeps_to_the_runs_own_folds_when_the_order_of_rows_changes(tmp_path):
+    first = study(tmp_path).run()
+    turned = Numbers()
+    order = np.arange(len(turned))[::-1]
+    turned.table = turned.table.iloc[order].reset_index(drop=True)
+    turned.values, turned.missing = turned.values[order], turned.missing[order]
+    again = evaluated(tmp_path, turned, everything=False)
+    key = ["split", "modalities", "sample_id"]
+    one, two = (f.sort_values(key)[[*key, "prob"]].reset_index(drop=True) for f in (first, again))
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_what_was_trained_on_is_never_a_test_row_of_a_larger_cohort(tmp_path, capsys):
+    first = study(tmp_path).run()
+    larger = Numbers(samples=120)
+    more = Numbers(samples=150)
+    more.values[:120], more.missing[:120] = larger.values, larger.missing
+    more.table.loc[:119, "target"] = larger.table["target"]
+    tested = evaluated(tmp_path, more, everything=True)
+    fresh = {f"s{i:03d}" for i in range(120, 150)} | set(first.loc[first["split"] == "test", "sample_id"])
+    assert set(tested["sample_id"]) == fresh
+    assert "samples are left out" in capsys.readouterr().out
+
+
+def test_a_site_may_be_called_anything_and_its_model_stays_in_the_run(tmp_path):
+    cohort = Numbers()
+    cohort.table["site"] = np.where(cohort.table["site"] == "site0", "../../up", "north/east")
+    study(tmp_path / "runs" / "run", dataset=cohort, split=LeaveOneSiteOut()).run()
+    assert sorted(p.name for p in (tmp_path / "runs" / "run" / "models").iterdir()) == ["_.._up", "north_east"]
+    assert [p.name for p in tmp_path.iterdir()] == ["runs"]
+
+
+def test_names_of_models_never_meet():
+    taken = set()
+    assert [plain_name(name, taken) for name in ("a/b", "a_b", "a b", "..", "")] == ["a_b", "a_b_2", "a_b_3", "model", "model_2"]
+
+
+def test_a_subset_that_too_few_have_is_not_trained_alone(tmp_path, capsys):
+    cohort = Numbers()
+    cohort.missing[:] = 1
+    cohort.missing[:3] = 5
+    frame = study(tmp_path, dataset=cohort, ablation="retrained").run()
+    assert "not trained" in capsys.readouterr().out
+    assert set(frame.loc[frame["ablation"] == "retrained", "modalities"]) == {"left", "left+right"}
+
+
+def test_a_diverging_model_is_said_to_diverge(tmp_path):
+    with pytest.raises(InputError, match="training diverged in epoch"):
+        study(tmp_path, training=training_plan(lr=1e30, trainer={"gradient_clip_val": None})).run()

@@ -1,0 +1,31 @@
+"""What a run was trained on is told by content, so that nothing of it is tested again as new."""
+
+import numpy as np
+import pandas as pd
+
+from mmdx.data.kept_folds import KeptFolds
+from mmdx.data.splits import Fold
+
+TABLE = pd.DataFrame({"sample_id": [f"s{i}" for i in range(6)], "patient_id": ["p0", "p0", "p1", "p2", None, None]})
+CONTENTS = {i: f"c{i}" for i in range(6)}
+KEPT = KeptFolds.of([Fold("holdout", np.array([0, 1, 4]), np.array([2]), np.array([3, 5]))], TABLE, CONTENTS)
+
+
+def test_folds_come_back_by_id_in_any_order():
+    order = [5, 3, 1, 0, 2, 4]
+    fold = KEPT.folds(TABLE.iloc[order].reset_index(drop=True))[0]
+    named = {part: {TABLE["sample_id"][order[row]] for row in getattr(fold, part)} for part in ("train", "val", "test")}
+    assert named == {"train": {"s0", "s1", "s4"}, "val": {"s2"}, "test": {"s3", "s5"}}
+
+
+def test_rows_trained_on_are_left_out_under_any_name_and_order(tmp_path):
+    KEPT.write(tmp_path)
+    new = pd.DataFrame({"sample_id": list("abcde"), "patient_id": ["x"] * 5})
+    contents = {0: "c4", 1: "new", 2: "c2", 3: "c3", 4: "other"}
+    assert KeptFolds.read(tmp_path).unseen(new, contents, np.arange(5)).tolist() == [1, 3, 4]
+
+
+def test_new_rows_of_a_trained_patient_are_left_out_of_the_same_cohort_alone():
+    table = pd.DataFrame({"sample_id": ["a", "b"], "patient_id": ["p0", "p9"]})
+    assert KEPT.unseen(table, {0: "new", 1: "c3"}, np.arange(2)).tolist() == [1]
+    assert KEPT.unseen(table, {0: "new", 1: "newer"}, np.arange(2)).tolist() == [0, 1]  # another cohort whose patients are called alike
