@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train, predict and score, like train.py: mmdx train +experiment=xray_text",
     "evaluate": "evaluate a finished run again, on the same or other data: mmdx evaluate run=FOLDER",
     "score": "turn predictions into metrics: mmdx score FOLDER...",
+    "data": "check a data set before it is believed: mmdx data leakage SOURCE",
 }
 
 

@@ -16,7 +16,7 @@ from mmdx.errors import InputError
 from mmdx.files import write_text
 from mmdx.run import CONFIG, finish
 
-STEERING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "extra_metrics")
+STEERING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "extra_metrics", "roles", "target_words")
 """Keys under ``data`` that do not change which data it is."""
 
 

@@ -25,7 +25,7 @@ from mmdx.study import Study
 from mmdx.training.plan import EncoderPlan, ModelPlan, TrainingPlan
 from mmdx.types import Transform
 
-LOADING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "root_hint", "path_hint", "extra_metrics")
+LOADING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "root_hint", "path_hint", "extra_metrics", "roles", "target_words")
 """Keys under ``data`` that are not the data set's own."""
 
 

@@ -15,7 +15,7 @@ ORDER = [
     {"types"},
     {"data", "encoders", "fusion", "tasks", "simulate"},
     {"training"},
-    {"study", "testing"},
+    {"study", "testing", "audit"},
     {"configuration", "parts", "provenance", "run", "evaluate"},
     {"commands", "cli"},
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TABULAR = ("age", "sex", "view")
 TARGETS = ("covid19", "finding")
+RECORD = ("clinical_notes", "age", "sex", "view")
 _RADIOPAEDIA = "covid-19-rapidly-progressive-acute-respiratory-distress-syndrome-ards"
 SAME_PICTURE = {
     f"{_RADIOPAEDIA}-admission.jpg": "16660_2_1.jpg",
@@ -48,6 +49,9 @@ class CovidCxr:
         columns: of the modality ``tabular``, from age, sex and view; without any there is no such modality.
         views: PA, AP, AP Supine, L: the views to use; None takes all.
         min_patients: for target=finding, findings of fewer patients are the class "Other".
+
+    Attributes:
+        record: what the source says of each row, by its own columns, to be audited.
 
     Raises:
         InputError: where the folder, a column or a view is missing, an argument is out of range, or one class only is left.
@@ -94,6 +98,7 @@ class CovidCxr:
             self.places.append(place)
             self.rows.append({str(name): value for name, value in row.items()})
         self.table = self._table(target, min_patients)
+        self.record = pd.DataFrame({name: [row[name] for row in self.rows] for name in RECORD}, dtype=object)
         check_classes(self.table, "metadata.csv")
 
     def _check(self, row: Mapping[Any, Any], place: Place, first: dict[str, int]) -> None:
@@ -130,6 +135,10 @@ class CovidCxr:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def paths_of(self, index: int) -> dict[str, list[Path]]:
+        """The files of each modality of a row."""
+        return {"image": [self.root / "images" / self.rows[index]["filename"]]}
 
     def __getitem__(self, index: int) -> Sample:
         row = self.rows[index]

@@ -91,9 +91,7 @@ class Manifest:
         self.cells: list[dict[str, Any]] = []
         self.table = self._read_rows(frame)
         self.unit = "patient" if self.table["patient_id"].notna().any() else "sample"
-        check_classes(self.table, self.path.name)
-        if "split" in self.ids:
-            self._check_patients_apart()
+        self._check_table()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -178,6 +176,12 @@ class Manifest:
         if not cells:
             raise place.fault(f"sample '{place.sample_id}' has no modality at all: {', '.join(self.sources)} are all empty")
         return cells
+
+    def _check_table(self) -> None:
+        """Check what no single row shows."""
+        check_classes(self.table, self.path.name)
+        if "split" in self.ids:
+            self._check_patients_apart()
 
     def _check_patients_apart(self) -> None:
         sides = self.table.dropna(subset="patient_id").groupby("patient_id")["split"].unique()

@@ -38,6 +38,7 @@ class OpeniReports:
         problems: for target=problems the labels: names from the column Problems, or a number for the most frequent ones.
 
     Attributes:
+        record: the texts of each report, by the source's own columns, to be audited.
         left_out: number of reports by reason.
 
     Raises:
@@ -70,6 +71,7 @@ class OpeniReports:
         self.left_out = {"without text": int(silent.sum()), "not indexed": int((unindexed & ~silent).sum())}
         rows = rows[~silent & ~unindexed]
         used = self.columns.items()
+        self.record = rows[list(TEXTS)].reset_index(drop=True)
         self.texts = [{name: row[column] for name, column in used if row[column] is not None} for row in rows.to_dict("records")]
         found = [{part.strip() for part in cell.split(";")} for cell in rows["Problems"]]
         labels = {"target": [int(names != {NORMAL}) for names in found]} if target == "abnormal" else _labels(found, problems)

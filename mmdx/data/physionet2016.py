@@ -67,6 +67,10 @@ class Physionet2016:
     def __len__(self) -> int:
         return len(self.table)
 
+    def paths_of(self, index: int) -> dict[str, list[Path]]:
+        """The files of each modality of a row."""
+        return {"audio": [self.paths[index]]}
+
     def __getitem__(self, index: int) -> Sample:
         return sample(self.table, index, {"audio": read_recording(self.paths[index], self.places[index], RATE)})
 

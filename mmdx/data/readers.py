@@ -57,7 +57,7 @@ def read_image(path: str | Path, place: Place = NOWHERE) -> np.ndarray:
     if path.name.lower().endswith(NIFTI):
         read: Callable[[Path], np.ndarray] = _nifti
     else:
-        read = _dicom if _is_dicom(path) else _pillow
+        read = _dicom if is_dicom(path) else _pillow
     with _decoding(path, "image", place):
         image = read(path)
     name = f"image file '{place.shown(path)}'"
@@ -191,7 +191,8 @@ def _array(image: Image.Image) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, by its suffix or its preamble."""
     if path.suffix.lower() in {".dcm", ".dicom"}:
         return True
     with path.open("rb") as file:

@@ -1,0 +1,99 @@
+"""``mmdx data leakage SOURCE``: can the target be had without the medicine?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmdx.commands.data_source import composed
+from mmdx.commands.hydra_app import telling
+from mmdx.errors import InputError
+
+EPILOG = """\
+SOURCE is a manifest (CSV or Parquet) or Hydra overrides: data=covid_cxr data.root=FOLDER.  The role of each column is declared by
+data.roles={note: report, scanner: acquisition}; names of the diagnosis by data.target_words=[pneumonia].  docs/leakage.md"""
+
+
+def main() -> None:
+    """Print one table, or with ``--json`` one list."""
+    parser = argparse.ArgumentParser("mmdx data leakage", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", nargs="+", metavar="SOURCE")
+    parser.add_argument("--json", action="store_true", help="the rows as JSON, and nothing else")
+    parser.add_argument("--seed", type=int, default=0, help="of folds and resamples (0)")
+    given = parser.parse_intermixed_args()
+    telling(lambda: run(given.source, given.json, given.seed))
+
+
+def run(source: list[str], as_json: bool, seed: int) -> None:
+    """Audit a source; exits with 1 where there is a leak.
+
+    Raises:
+        InputError: for whatever is wrong with the source.
+    """
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must be 0 or more.")
+    cfg = config_of(source)
+    from mmdx.audit.leakage import audit
+    from mmdx.configuration import select
+    from mmdx.parts import dataset_from
+
+    dataset = dataset_from(cfg)
+
+    def tell(what: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
+
+    rows = audit(dataset, select(cfg, "data.roles", {}), select(cfg, "data.target_words", []), seed, tell)
+    tell("")
+    if as_json:
+        print(json.dumps(rows, indent=1, allow_nan=False))
+    else:
+        show(rows)
+    if any(row["verdict"] == "leak" for row in rows):
+        sys.exit(1)
+
+
+def config_of(source: list[str]) -> Any:
+    """The config that a manifest's path or overrides make."""
+    from mmdx.configuration import check_data, check_targets, resolved
+
+    first = Path(source[0]).expanduser()
+    if "=" not in source[0] or first.is_file():
+        if not first.is_file():
+            raise InputError(f"SOURCE={source[0]}: no such file. Give a CSV or Parquet manifest, or overrides such as data=covid_cxr.")
+        source = ["data=manifest", f"data.path={json.dumps(str(first.resolve()))}", *source[1:]]
+    cfg = resolved(composed(source))
+    check_targets(cfg)
+    check_data(cfg)
+    return cfg
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """One line a row, and below what to do about those that are not ok."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, header_style="bold")
+    for name in ("asked", "role", "AUROC", "95 % interval", "n", "verdict"):
+        table.add_column(name, justify="right" if name in ("AUROC", "n") else "left")
+    colour = {"ok": "green", "suspect": "yellow", "leak": "red"}
+    for row in rows:
+        value = "not measured" if row["auroc"] is None else f"{row['auroc']:.3f}"
+        low = "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+        table.add_row(row["feature"], row["role"], value, low, str(row["n"]), f"[{colour[row['verdict']]}]{row['verdict']}[/]")
+    console.print(table)
+    for row in rows:
+        if row["verdict"] != "ok":
+            console.print(f"{row['feature']}: {row['advice']}.", markup=False)
+        if row.get("names_the_target"):
+            console.print(f"{row['feature']}: {row['names_the_target']} texts name the target.", markup=False)
+        if row.get("terms") and row["verdict"] != "ok":
+            console.print(f"{row['feature']}: carried by {', '.join(row['terms'])}.", markup=False)
+
+
+if __name__ == "__main__":
+    main()

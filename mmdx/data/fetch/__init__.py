@@ -1,0 +1,1 @@
+"""Fetching public data sets: asked for once, resumed, checked, safely unpacked, and whole or absent."""
