@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmdx.audit.describe import Description, describe
-from mmdx.audit.probes import Question, accuracy, auroc, count_words, out_of_fold, question_of, table_probe, take, text_probe
+from mmdx.audit.probes import Question, accuracy, auroc, content_probe, count_words, out_of_fold, question_of, table_probe, take, text_probe
 from mmdx.audit.verdicts import ROLES, RULES, verdict
 from mmdx.errors import InputError, SampleError
 from mmdx.types import Dataset
@@ -121,7 +121,7 @@ class Audit:
             if isinstance(contents[0], str):
                 probe, inputs = text_probe, count_words([str(c) for c in contents])[0]
             else:
-                probe, inputs = table_probe, _frame(contents)
+                probe, inputs = content_probe, _frame(contents)
             self.progress(f"site from {m}")
             scored = out_of_fold(probe, inputs, part, self.seed)
             row = _row(f"site from {m}", "site", "site", auroc(scored, part, self.seed), int(there.sum()))

@@ -87,14 +87,19 @@ def text_probe() -> Pipeline:
     return make_pipeline(TfidfTransformer(sublinear_tf=True), LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000, solver="liblinear"))
 
 
-def table_probe(seed: int = 0) -> Pipeline:
-    """Numbers and categories, missing ones as such, and extremely randomised trees."""
+def table_probe(leaf: int = 5) -> Pipeline:
+    """Numbers and categories, missing ones as such, and extremely randomised trees with leaves of at least ``leaf`` rows."""
     columns = make_column_transformer(
         (SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), make_column_selector(dtype_include=np.number)),
         (OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=5, max_categories=50), make_column_selector(dtype_exclude=np.number)),
     )
-    trees = ExtraTreesClassifier(100, min_samples_leaf=5, class_weight="balanced", bootstrap=True, random_state=seed, n_jobs=1)
+    trees = ExtraTreesClassifier(100, min_samples_leaf=leaf, class_weight="balanced", bootstrap=True, random_state=0, n_jobs=1)
     return make_pipeline(columns, trees)
+
+
+def content_probe() -> Pipeline:
+    """As ``table_probe``, for the many columns that describe a sound or a picture."""
+    return table_probe(leaf=2)
 
 
 class Scored(NamedTuple):
