@@ -101,12 +101,12 @@ def read_config(path: Path) -> DictConfig:
 
 
 def source_validation(source: Path) -> pd.DataFrame:
-    """The validation rows of the source run, which its decision thresholds come from."""
+    """The validation rows of the source run, which its models' decision thresholds come from."""
     path = source / "predictions.parquet"
     if not path.exists():
         raise InputError(f"{path}: no such file; the run has not finished.")
     rows = pd.read_parquet(path)
-    return rows[(rows["split"] == "val") & (rows["ablation"] == "offered")]
+    return rows[rows["split"] == "val"]
 
 
 def average_models(frame: pd.DataFrame) -> pd.DataFrame:

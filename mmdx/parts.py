@@ -101,7 +101,9 @@ def dataset_from(cfg: DictConfig) -> Any:
     with open_dict(node):
         for key in LOADING:
             node.pop(key, None)
-        if node.get("modalities") == "encoders":
+        if node.get("modalities") == "encoders" and not cfg.encoders:
+            node.pop("modalities")  # nothing is to be encoded but all to be looked at
+        elif node.get("modalities") == "encoders":
             node.modalities = sorted({str(part.get("source") or name) for name, part in cfg.encoders.items()})
     return make(node, "data", "data")
 

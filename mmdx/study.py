@@ -165,7 +165,9 @@ class Study:
             if not len(fresh):
                 raise InputError(f"run={source}: it was trained or its models were chosen on every sample of this data; there is none to test on.")
             self.rows = fresh
-        cells = self.cells_of(source) if everything else [cell for cell in self.cells(kept.folds(self.dataset.table)) if self._trainable(cell)]
+            cells = [cell for cell in self.cells_of(source) if self.cohort.rows_with(cell.modalities)[fresh].any()]
+        else:
+            cells = [cell for cell in self.cells(kept.folds(self.dataset.table)) if self._trainable(cell)]
         return pd.concat([self.predict(cell, self.load(source, cell)) for cell in cells], ignore_index=True)
 
     def cells_of(self, source: Path) -> list[Cell]:
@@ -301,10 +303,10 @@ def plain_name(name: str, taken: set[str]) -> str:
     """A name in letters, digits, ``.``, ``_`` and ``-`` that is not taken yet, and is from now on: sites may be called anything, folders not."""
     plain = stem = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:80] or "model"
     number = 1
-    while plain in taken:
+    while plain.casefold() in taken:  # some file systems take A and a for one
         number += 1
         plain = f"{stem}_{number}"
-    taken.add(plain)
+    taken.add(plain.casefold())
     return plain
 
 

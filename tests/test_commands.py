@@ -64,6 +64,16 @@ def test_evaluating_on_other_data_uses_every_row_and_the_runs_threshold(run, tmp
     assert metrics[0]["threshold"] == metrics[1]["threshold"]
 
 
+def test_a_retrained_run_on_other_data_keeps_each_models_own_threshold(tmp_path):
+    overrides = ["+experiment=xray_text", *SMALL, "ablation=retrained"]
+    code, _, err = command("train.py", *overrides, folder=tmp_path / "run")
+    assert code == 0, err[-2000:]
+    code, _, err = command("evaluate.py", f"run={tmp_path / 'run'}", "data=simulated", "data.samples=60", "data.seed=9", folder=tmp_path / "other")
+    assert code == 0, err[-2000:]
+    first, other = (json.loads((tmp_path / f / "metrics.json").read_text()) for f in ("run", "other"))
+    assert set(other["retrained"]) == {"image", "text", "image+text"} and other["threshold"] == first["threshold"]
+
+
 def test_a_run_folder_is_not_overwritten_and_resume_auto_keeps_it(run):
     folder, _ = run
     code, _, err = command("train.py", "+experiment=xray_text", *SMALL, folder=folder)
@@ -143,3 +153,19 @@ def test_readme_python_example_runs(tmp_path):
     done = subprocess.run([sys.executable, "-c", quick], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "image+text" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 0, "usage: mmdx COMMAND"),
+        (["--version"], 0, "mmdx "),
+        (["tran"], 2, "error: mmdx tran: no such command. All: train,"),
+        (["data"], 0, "usage: mmdx data COMMAND"),
+        (["data", "chek"], 2, "error: mmdx data chek: no such command. All: check,"),
+        (["data", "leakage", "nothing.csv"], 1, "error: SOURCE=nothing.csv: no such file"),
+    ],
+)
+def test_the_console_command_answers_help_and_wrong_words(words, code, said):
+    done = subprocess.run([sys.executable, "-c", "from mmdx.cli import main; main()", *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code and (done.stdout + done.stderr).startswith(said)

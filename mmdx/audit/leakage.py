@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmdx.audit.describe import Description, describe
-from mmdx.audit.probes import Question, accuracy, auroc, content_probe, count_words, out_of_fold, question_of, table_probe, take, text_probe
+from mmdx.audit.probes import accuracy, auroc, content_probe, count_words, out_of_fold, question_of, table_probe, take, text_probe
 from mmdx.audit.verdicts import ROLES, RULES, verdict
 from mmdx.errors import InputError, SampleError
 from mmdx.types import Dataset
@@ -131,7 +131,6 @@ class Audit:
         self.progress(name)
         rows = np.arange(len(self.groups)) if there is None else np.flatnonzero(there)
         part = self.question.of(rows)
-        part = Question(part.names, part.target, part.strata, pd.factorize(part.groups)[0])
         try:
             found = auroc(out_of_fold(probe, take(inputs, rows), part, self.seed), part, self.seed)
         except InputError:

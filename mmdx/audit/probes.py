@@ -43,8 +43,8 @@ class Question:
     groups: np.ndarray
 
     def of(self, rows: np.ndarray) -> Question:
-        """The question for some rows only."""
-        return Question(self.names, self.target[rows], self.strata[rows], self.groups[rows])
+        """The question for some rows only, whose patients are numbered anew, so that none is drawn who has no row."""
+        return Question(self.names, self.target[rows], self.strata[rows], np.unique(self.groups[rows], return_inverse=True)[1])
 
 
 def question_of(labels: pd.DataFrame | pd.Series, groups: np.ndarray) -> Question:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
-from mmdx.commands.data_source import composed
+from mmdx.commands.data_source import composed, overrides_of
 from mmdx.commands.hydra_app import telling
 from mmdx.errors import InputError
 
@@ -58,14 +57,10 @@ def run(source: list[str], as_json: bool, seed: int) -> None:
 
 def config_of(source: list[str]) -> Any:
     """The config that a manifest's path or overrides make."""
-    from mmdx.configuration import check_data, check_targets, resolved
+    from mmdx.configuration import check_data, check_targets, check_values, resolved
 
-    first = Path(source[0]).expanduser()
-    if "=" not in source[0] or first.is_file():
-        if not first.is_file():
-            raise InputError(f"SOURCE={source[0]}: no such file. Give a CSV or Parquet manifest, or overrides such as data=covid_cxr.")
-        source = ["data=manifest", f"data.path={json.dumps(str(first.resolve()))}", *source[1:]]
-    cfg = resolved(composed(source))
+    cfg = resolved(composed(overrides_of(source)))
+    check_values(cfg)
     check_targets(cfg)
     check_data(cfg)
     return cfg

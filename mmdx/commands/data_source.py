@@ -24,15 +24,33 @@ def open_source(words: Sequence[str]) -> Cohort:
     Raises:
         InputError: where there is no such file, or the overrides are wrong. A table that cannot be used is a finding instead.
     """
-    path = Path(words[0]).expanduser() if words and ("=" not in words[0] or Path(words[0]).is_file()) else None
-    if path is not None and not path.is_file():
-        raise InputError(f"SOURCE={words[0]}: no such file. Give a CSV or Parquet manifest, or overrides such as data=covid_cxr data.root=FOLDER.")
+    path = manifest_of(words)
     if path is not None and len(words) == 1:
         try:
             return cohort_of_manifest(CheckedManifest(path))
         except InputError as fault:
             return cohort_that_failed(fault, path.name)
-    return _from_overrides([*(["data=manifest", f"data.path={json.dumps(str(path))}"] if path else []), *words[path is not None :]])
+    return _from_overrides(overrides_of(words))
+
+
+def manifest_of(words: Sequence[str]) -> Path | None:
+    """The manifest that the first word names; None where it is an override.
+
+    Raises:
+        InputError: where there is no such file.
+    """
+    path = Path(words[0]).expanduser()
+    if "=" in words[0] and not path.is_file():
+        return None
+    if not path.is_file():
+        raise InputError(f"SOURCE={words[0]}: no such file. Give a CSV or Parquet manifest, or overrides such as data=covid_cxr data.root=FOLDER.")
+    return path
+
+
+def overrides_of(words: Sequence[str]) -> list[str]:
+    """The same source as overrides alone."""
+    path = manifest_of(words)
+    return list(words) if path is None else ["data=manifest", f"data.path={json.dumps(str(path))}", *words[1:]]
 
 
 def _from_overrides(overrides: Sequence[str]) -> Cohort:

@@ -175,7 +175,9 @@ def check_trainer(arguments: Mapping[str, Any]) -> None:
     """
     known = set(inspect.signature(pl.Trainer).parameters)
     devices = arguments.get("devices", "auto")
-    if arguments.get("accelerator") == "cpu" and isinstance(devices, int) and devices > (os.cpu_count() or 1):
+    accelerator = arguments.get("accelerator", "auto")
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
+    if on_cpu and isinstance(devices, int) and devices > (os.cpu_count() or 1):
         raise InputError(f"trainer.devices={devices}: this machine has {os.cpu_count()} CPU cores, and each process needs one.")
     for name in arguments:
         if name in OURS:

@@ -92,6 +92,11 @@ def test_a_leak_is_worse_than_what_is_suspect_and_chance_is_neither(role):
     assert rule.leak > rule.suspect and verdict(role, Interval(0.5, 0.4, 0.6)) == "ok" and verdict(role, Interval(1.0, 0.99, 1.0)) == "leak"
 
 
+def test_patients_without_a_row_are_not_drawn():
+    question = question_of(pd.Series([0, 1, 0, 1]), np.array(["p", "q", "r", "s"]))
+    assert question.of(np.array([1, 3])).groups.tolist() == [0, 1]
+
+
 def test_masking_takes_whole_words_only():
     import re
 

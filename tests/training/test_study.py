@@ -167,7 +167,7 @@ def test_a_site_may_be_called_anything_and_its_model_stays_in_the_run(tmp_path):
 
 def test_names_of_models_never_meet():
     taken = set()
-    assert [plain_name(name, taken) for name in ("a/b", "a_b", "a b", "..", "")] == ["a_b", "a_b_2", "a_b_3", "model", "model_2"]
+    assert [plain_name(name, taken) for name in ("a/b", "a_b", "a b", "A_B", "..", "")] == ["a_b", "a_b_2", "a_b_3", "A_B_4", "model", "model_2"]
 
 
 def test_a_subset_that_too_few_have_is_not_trained_alone(tmp_path, capsys):

@@ -147,7 +147,7 @@ def _damage(name: str) -> Iterator[None]:
         yield
     except DAMAGED as fault:
         raise ArchiveError(f"{name}: the archive is damaged ({fault or type(fault).__name__}). Run the same command again.") from None
-    except (NotImplementedError, RuntimeError) as fault:  # zipfile: an unknown compression, a password
+    except RuntimeError as fault:  # zipfile: an unknown compression, a password
         raise ArchiveError(f"{name}: the archive cannot be unpacked ({fault}).") from None
 
 
