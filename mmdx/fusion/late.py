@@ -50,24 +50,31 @@ class SumOfLogits(nn.Module):
     modalities' posteriors where these are independent given the class (Kittler et al. 1998, IEEE TPAMI 20:226, eq. 8).
 
     Dividing by the root of the width gives each modality the same say under weight decay, however wide its features are. With frozen,
-    standardised features it is logistic regression on their concatenation so scaled, an absent modality standing at its mean.
+    standardised features it is logistic regression on their concatenation so scaled.
 
     Args:
         widths: D_m, the width of each modality's features.
         head: makes one output layer a modality from its width.
+        informative_absence: add ``A (1 - present)``, what the absence of each modality says by itself, as the missing-indicator method
+            does (Rubin 1976, Biometrika 63:581, on when absence may be ignored). Without it an absent modality adds nothing.
 
     Shapes:
         ``features[m].pooled`` [B, D_m] and ``present[m]`` [B] give ``logits`` [B, K] and ``per_modality[m]`` [B, K], 0 where m is absent.
     """
 
-    def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module]) -> None:
+    def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module], informative_absence: bool = False) -> None:
         super().__init__()
         self.modalities = modality_names(widths)
         self.widths = {m: widths[m] for m in self.modalities}
         self.heads = nn.ModuleDict({m: head(widths[m]) for m in self.modalities})
+        self.absence = head(len(self.modalities)) if informative_absence else None
 
     def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
         """Fuse; see the class for shapes."""
         x = present_pooled(features, present, self.widths)
         votes = {m: self.heads[m](x[m] / math.sqrt(self.widths[m])).where(present[m][:, None], 0.0) for m in self.modalities}
-        return FusionOutput(torch.stack([votes[m] for m in self.modalities]).sum(dim=0), per_modality=votes)
+        logits = torch.stack([votes[m] for m in self.modalities]).sum(dim=0)
+        if self.absence is not None:
+            absent = ~stack_presence(present, self.modalities)  # [B, M]
+            logits = logits + self.absence(absent.to(logits.dtype))
+        return FusionOutput(logits, per_modality=votes)

@@ -195,15 +195,8 @@ def check_trainer(arguments: Mapping[str, Any]) -> None:
 def make_trainer(folder: Path, training: TrainingPlan, title: str) -> pl.Trainer:
     """Lightning's trainer with our checkpoints, early stopping and progress."""
     callbacks: list[Callback] = [
-        ModelCheckpoint(
-            folder / "checkpoints",
-            "best",
-            monitor=training.monitor,
-            mode=training.mode,
-            save_last=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        ),
+        _checkpoint(folder, "best", training.monitor, training.mode),
+        _checkpoint(folder, "last", None, "min"),  # Lightning's save_last writes only in epochs whose checkpoint is among the best
         TrainingProgress(title, training.monitor, training.mode),
         *training.callbacks(),
     ]
@@ -213,6 +206,13 @@ def make_trainer(folder: Path, training: TrainingPlan, title: str) -> pl.Trainer
         return _trainer(folder, training, callbacks)
     except (TypeError, ValueError, MisconfigurationException) as fault:
         raise InputError(f"trainer: {str(fault).strip().splitlines()[0]}") from fault
+
+
+def _checkpoint(folder: Path, name: str, monitor: str | None, mode: str) -> ModelCheckpoint:
+    """Keeps one file, that of the best epoch, or of the latest where there is no monitor."""
+    return ModelCheckpoint(
+        folder / "checkpoints", name, monitor=monitor, mode=mode, save_on_train_epoch_end=True, enable_version_counter=False
+    )
 
 
 def _trainer(folder: Path, training: TrainingPlan, callbacks: list[Callback]) -> pl.Trainer:

@@ -10,6 +10,7 @@ from torch import nn
 from mmdx.commands.hydra_app import config_folder
 from mmdx.errors import InputError
 from mmdx.fusion.concat import Concatenation
+from mmdx.fusion.late import SumOfLogits
 from mmdx.testing import check_fusion, random_features
 
 PATHS = sorted((Path(config_folder()) / "fusion").glob("*.yaml"))
@@ -19,6 +20,10 @@ PATHS = sorted((Path(config_folder()) / "fusion").glob("*.yaml"))
 def test_fusion_keeps_the_contract(path):
     cfg = OmegaConf.load(path)
     check_fusion(lambda widths, head: instantiate(cfg, widths=widths, head=head))
+
+
+def test_sum_of_logits_with_informative_absence_keeps_the_contract():
+    check_fusion(lambda widths, head: SumOfLogits(widths, head, informative_absence=True))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)

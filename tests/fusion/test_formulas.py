@@ -57,6 +57,15 @@ def test_sum_of_logits_is_a_linear_model_of_the_joined_features_with_zeros_where
     torch.testing.assert_close(fusion(x, present(4, image=True, text=False)).logits, alone)
 
 
+def test_sum_of_logits_adds_what_the_absence_of_a_modality_says_whatever_its_slot_holds():
+    fusion = SumOfLogits({"image": 5, "text": 3}, linear, informative_absence=True)
+    plain = SumOfLogits({"image": 5, "text": 3}, linear)
+    plain.load_state_dict({k: v for k, v in fusion.state_dict().items() if not k.startswith("absence")})
+    x, here = features(4, image=5, text=3), present(4, image=True, text=False)
+    says = fusion.absence.weight[:, 1] + fusion.absence.bias
+    torch.testing.assert_close(fusion(x, here).logits, plain(x, here).logits + says)
+
+
 def test_sum_adds_nothing_for_an_absent_modality():
     both = Sum({"image": 5, "text": 3}, linear, hidden=4).eval()
     alone = Sum({"image": 5}, linear, hidden=4).eval()
