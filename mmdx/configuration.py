@@ -78,8 +78,10 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.batch_size": (_whole(1), "a whole number above 0"),
     "data.num_workers": (_whole(0), "a whole number, 0 or more"),
     "data.on_error": (_one_of("stop", "quarantine"), "stop or quarantine"),
-    "data.cache": (_one_of("memory", "none"), "memory or none"),
+    "data.cache": (_one_of("memory", "disk", "none"), "memory, disk or none"),
     "data.cache_gb": (_number(lambda v: v >= 0), "0 or more"),
+    "cache.root": (_or_none(lambda v: isinstance(v, str) and bool(v)), "a folder, or null for the user's cache folder"),
+    "cache.gb": (_number(lambda v: v > 0), "greater than 0"),
     "training.fused_loss": (_number(lambda v: v >= 0), "0 or more"),
     "training.per_modality_loss": (_number(lambda v: v >= 0), "0 or more"),
     "training.order": (_one_of("shuffled", "balanced"), "shuffled or balanced"),
@@ -98,13 +100,14 @@ KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
             "name", "data", "recipe", "encoders", "fusion", "task", "split", "training", "optimizer",
-            "trainer", "logger", "callbacks", "seed", "seeds", "ablation", "resume", "evaluation",
+            "trainer", "logger", "callbacks", "seed", "seeds", "ablation", "resume", "evaluation", "cache",
         ]
     ),
     "training": frozenset(
         ["encode_once", "modality_dropout", "fused_loss", "per_modality_loss", "order", "monitor", "mode", "patience", "checkpoint", "schedule"]
     ),
     "evaluation": frozenset({"resamples"}),
+    "cache": frozenset({"root", "gb"}),
 }
 """The keys there are, at the top and in the groups that are not one class's arguments."""
 

@@ -19,8 +19,10 @@ from torch.optim import Optimizer
 
 from mmdx.configuration import allowed_packages, named_targets, select
 from mmdx.data.loading import ModalityDropout
+from mmdx.data.prepared_store import PreparedStore
 from mmdx.encoders.tuning import FullTuning
 from mmdx.errors import InputError
+from mmdx.files import user_cache
 from mmdx.study import Study
 from mmdx.training.plan import EncoderPlan, ModelPlan, TrainingPlan
 from mmdx.types import Transform
@@ -197,6 +199,11 @@ def _optimizer(node: DictConfig, lr: float, weight_decay: float) -> Callable[[li
     return build
 
 
+def _store(cfg: DictConfig) -> PreparedStore:
+    root = Path(cfg.cache.root).expanduser() if cfg.cache.root else user_cache()
+    return PreparedStore(root / "prepared", cfg.cache.gb)
+
+
 def study_from(cfg: DictConfig, folder: Path, resume: bool = False) -> Study:
     """The study that a checked config describes."""
     training, dataset = training_plan(cfg), dataset_from(cfg)
@@ -211,8 +218,8 @@ def study_from(cfg: DictConfig, folder: Path, resume: bool = False) -> Study:
         seeds=tuple(select(cfg, "seeds", None) or [cfg.seed]),
         ablation=cfg.ablation,
         on_error=cfg.data.on_error,
-        cache=cfg.data.cache,
-        cache_gb=cfg.data.cache_gb,
+        cache_gb=0.0 if cfg.data.cache == "none" else cfg.data.cache_gb,
+        store=_store(cfg) if cfg.data.cache == "disk" else None,
         encode_once=cfg.training.encode_once,
         resume=resume,
     )

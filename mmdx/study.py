@@ -15,6 +15,7 @@ import torch
 
 from mmdx.data.kept_folds import KeptFolds
 from mmdx.data.prepare import PreparedCohort, stop_or_quarantine
+from mmdx.data.prepared_store import PreparedStore
 from mmdx.data.splits import Fold
 from mmdx.errors import InputError, SampleError
 from mmdx.files import write_atomically, write_json
@@ -55,7 +56,8 @@ class Study:
         ablation: "offered" also predicts each subset of modalities with the one model, "retrained" also trains a model on each,
             "none" does neither.
         on_error: "stop" at the first sample that cannot be used, or "quarantine" such samples.
-        cache, cache_gb: "memory" keeps prepared inputs where they fit, "none" makes them anew each time.
+        cache_gb: prepared inputs are kept in memory where they take no more than that, in GiB; 0 makes them anew each time.
+        store: keeps prepared inputs on disk, for later runs too.
         encode_once: run the encoders, all frozen, once, and train on their features.
         resume: take over the models that the folder already has, and go on with one that was begun.
     """
@@ -68,8 +70,8 @@ class Study:
     seeds: tuple[int, ...] = (0,)
     ablation: str = "offered"
     on_error: str = "stop"
-    cache: str = "memory"
     cache_gb: float = 4.0
+    store: PreparedStore | None = None
     encode_once: bool = False
     resume: bool = False
     cohort: PreparedCohort = field(init=False)
@@ -93,7 +95,7 @@ class Study:
         faults = list(getattr(self.dataset, "faults", []))
         stop_or_quarantine(faults, self.on_error)
         transforms = {m: self.model.encoders[m].transform for m in sorted(self.model.encoders)}
-        self.cohort = PreparedCohort(self.dataset, transforms, self.cache, self.cache_gb, self.model.sources)
+        self.cohort = PreparedCohort(self.dataset, transforms, self.cache_gb, self.model.sources, self.store)
         rows = self.cohort.read()
         stop_or_quarantine(self.cohort.faults, self.on_error)
         self._write_quarantine(faults + self.cohort.faults)

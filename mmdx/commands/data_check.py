@@ -63,7 +63,8 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _cache(folder: Path | None) -> Cache | None:
-    from mmdx.data.checks.cache import Cache, user_cache
+    from mmdx.data.checks.cache import Cache
+    from mmdx.files import user_cache
 
     folder = folder.expanduser() if folder else user_cache()
     try:

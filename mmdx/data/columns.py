@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from mmdx.data.table_file import numbers_of
 from mmdx.data.tables import Place, need_columns
 from mmdx.errors import InputError
 
@@ -21,6 +23,9 @@ YES_NO = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 LABELLED = {"0": 0, "1": 1, "-1": -1, "0.0": 0, "1.0": 1, "-1.0": -1}
 CATEGORIES = 20
 """A column of short words with at most this many different ones is a categorical column."""
+
+LOOKED_AT = 5000
+"""Cells of a column by which its kind is told."""
 
 
 class Source(NamedTuple):
@@ -37,26 +42,22 @@ class Source(NamedTuple):
     options: dict[str, Any]
 
 
-def is_numeric(column: pd.Series) -> bool:
-    """Whether all cells that are not empty are numbers, and there is one."""
-    cells = column.dropna()
-    return len(cells) > 0 and bool(pd.to_numeric(cells, errors="coerce").notna().all())
-
-
 def kind_of(column: pd.Series) -> str | None:
     """Kind of a column of strings: by the suffix of most cells, else tabular for numbers and few short words, text for three
-    words and more on average, None where it is none of these."""
-    cells = column.dropna().astype(str)
+    words and more on average, None where it is none of these. Of a long column some thousand cells, evenly spaced, tell; all have to be
+    numbers where it is one of numbers."""
+    cells = column.dropna()
     if cells.empty:
         return None
+    cells = cells.iloc[:: max(1, len(cells) // LOOKED_AT)]
     for kind, suffixes in SUFFIXES.items():
         if cells.str.lower().str.endswith(suffixes).mean() >= 0.5:
             return kind
-    if is_numeric(column):
+    if numbers_of(column) is not None:
         return TABULAR
-    if sum(len(cell.split()) for cell in cells) >= 3 * len(cells):
+    if cells.str.count(r"\S+").mean() >= 3:
         return TEXT
-    return TABULAR if cells.nunique() <= min(CATEGORIES, max(2, len(cells) // 2)) else None
+    return TABULAR if column.nunique() <= min(CATEGORIES, max(2, len(cells) // 2)) else None
 
 
 def infer_sources(frame: pd.DataFrame) -> dict[str, Source]:
@@ -131,10 +132,32 @@ class Labels:
             need_columns(frame, {"data.target": column}, file)
         if isinstance(target, str):
             self.names = ["target"]
-            self.code: dict[str, int | str] = _code_of(set(frame[target].dropna()), target, positive)
+            self.code: dict[str, int | str] = _code_of(set(frame[target].dropna().unique()), target, positive)
         else:
             self.names = [f"target_{column.removeprefix('label_').removeprefix('target_')}" for column in self.columns]
             self.code = {**LABELLED}
+
+    def unfit(self, frame: pd.DataFrame) -> np.ndarray:
+        """Of each row [n] whether ``of`` would refuse it."""
+        odd = np.zeros(len(frame), dtype=bool)
+        for column in self.columns:
+            cells = frame[column]
+            empty = cells.isna().to_numpy()
+            odd |= empty if self.names == ["target"] else ~empty & ~cells.isin(list(self.code)).to_numpy()
+        return odd
+
+    def coded(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        """The target columns of rows that all fit, as ``of`` has them; a missing one of several is NaN."""
+        coded: dict[str, np.ndarray] = {}
+        for name, column in zip(self.names, self.columns, strict=True):
+            number, values = pd.factorize(frame[column])
+            codes = [self.code[value] for value in values]
+            if any(isinstance(code, str) for code in codes):
+                coded[name] = np.array(codes, dtype=object)[number]
+            else:
+                missing = (number < 0).any()
+                coded[name] = np.where(number < 0, np.nan, np.array([*codes, 0])[number]) if missing else np.array(codes)[number]
+        return coded
 
     def of(self, row: Mapping[str, Any], place: Place) -> dict[str, int | str | None]:
         """The target columns of one row.

@@ -12,7 +12,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mmdx.data.readers import check_file, read_image
-from mmdx.data.tables import Place, build_table, check_classes, need_columns, need_folder, read_table, sample
+from mmdx.data.table_file import read_table
+from mmdx.data.tables import Place, build_table, check_classes, need_columns, need_folder, sample
 from mmdx.errors import InputError, SampleError
 
 if TYPE_CHECKING:

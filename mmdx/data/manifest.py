@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from mmdx.data.columns import TABULAR, TEXT, Labels, Source, infer_sources, is_numeric, read_source
+from mmdx.data.columns import TABULAR, TEXT, Labels, Source, infer_sources, read_source
 from mmdx.data.readers import READERS, check_file
-from mmdx.data.tables import Place, build_table, check_classes, inside, need_columns, read_table, sample
+from mmdx.data.table_file import STRINGS, as_objects, numbers_of, open_table, release
+from mmdx.data.tables import Place, check_classes, inside, need_columns, sample
 from mmdx.errors import InputError, SampleError
 
 if TYPE_CHECKING:
@@ -42,8 +44,13 @@ class Manifest:
         meta: further columns to audit by; those named ``meta_...`` are taken anyway.
         readers: further kinds of modality: ``reader(path, place)`` by kind.
 
+    The files that rows name are looked at when they are read. Cells stay in Arrow's memory, so that a million rows take little of it and
+    loader workers share it.
+
     Attributes:
         roles: what each column of the file was taken for.
+        cells: the columns of the modalities, by row of the file.
+        faults: rows left out, each with its reason.
 
     Raises:
         InputError: where the file or a column is missing, an argument is out of range, one class only is there, or a patient is on both
@@ -65,7 +72,7 @@ class Manifest:
     ) -> None:
         self.path = Path(path).expanduser()
         self.readers = {**READERS, **(readers or {})}
-        frame = read_table(self.path, "data.path")
+        frame = open_table(self.path, "data.path")
         optional = {"patient_id": patient_id, "site": site, "split": split}
         wanted = {"sample_id": sample_id} | {key: name for key, name in optional.items() if name and name != key}
         for key, name in [*wanted.items(), *(("meta", name) for name in meta)]:
@@ -82,31 +89,46 @@ class Manifest:
             raise InputError(f"{self.path.name}: no column looks like a modality. Name one, e.g. data.modalities='{{image: COLUMN}}'.")
         self.modalities: tuple[str, ...] = tuple(self.sources)
         tabular = [column for source in self.sources.values() if source.kind == TABULAR for column in source.columns]
-        self.numeric = {column for column in tabular if is_numeric(frame[column])}
+        self.numeric = {column for column in tabular if numbers_of(frame[column]) is not None}
         for modality, source in self.sources.items():
             self.roles |= dict.fromkeys(source.columns, f"{modality} ({source.kind})")
 
         self.faults: list[SampleError] = []
-        self.places: list[Place] = []
-        self.cells: list[dict[str, Any]] = []
         self.table = self._read_rows(frame)
         self.unit = "patient" if self.table["patient_id"].notna().any() else "sample"
         self._check_table()
+        release()
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __getitem__(self, index: int) -> Sample:
-        place = self.places[index]
+        place = Place(self.path.name, int(self.cells.index[index]), self.table["sample_id"].iloc[index], str(self.path.parent))
+        row = {name: None if pd.isna(cell := self.cells[name].iloc[index]) else cell for name in self.cells.columns}
         inputs: dict[str, Any] = {}
-        for name, cell in self.cells[index].items():
+        for name, cell in self._row_inputs(row, place).items():
             source = self.sources[name]
             if isinstance(cell, list):  # of paths; text and tabular cells are the raw input itself
-                bag = [self.readers[source.kind](path, place, **source.options) for path in cell]
+                bag = [self._read(path, source, place) for path in cell]
                 inputs[name] = bag[0] if len(bag) == 1 else bag
             else:
                 inputs[name] = cell
         return sample(self.table, index, inputs)
+
+    def paths_of(self, index: int) -> dict[str, list[Path]]:
+        """The files of each modality of a row, as they are named."""
+        paths = {}
+        for name, source in self.sources.items():
+            cell = self.cells[source.columns[0]].iloc[index]
+            if source.kind != TABULAR and not pd.isna(cell):
+                parts = [part.strip() for part in cell.split(";") if part.strip()]
+                if source.kind != TEXT or all(part.lower().endswith(".txt") for part in parts):
+                    paths[name] = [self.path.parent / part for part in parts]
+        return paths
+
+    def _read(self, path: Path, source: Source, place: Place) -> Any:
+        check_file(path, source.kind, place)
+        return self.readers[source.kind](path, place, **source.options)
 
     def _given_sources(self, modalities: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, Source]:
         if not modalities:
@@ -123,37 +145,58 @@ class Manifest:
         return sources
 
     def _read_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The cohort's table; fills ``places``, ``cells`` and ``faults``."""
-        names = ["sample_id", "patient_id", "site", *(["split"] if "split" in self.ids else []), *self.labels.names, *self.meta]
-        first: dict[str, int] = {}
-        records: list[dict[str, Any]] = []
-        for number, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        """The cohort's table; fills ``cells``, what the modalities are made of, and ``faults``. All rows are looked at as columns, and only
+        those that look wrong by themselves."""
+        self.first_rows = first_rows(frame[self.ids["sample_id"]])
+        doubtful = np.flatnonzero(self._doubtful(frame)).tolist()
+        faulty = np.zeros(len(frame), dtype=bool)
+        for position, row in zip(doubtful, as_objects(frame.iloc[doubtful]).to_dict("records"), strict=True):
             cells = {str(name): value for name, value in row.items()}
-            place = Place(self.path.name, int(number), cells[self.ids["sample_id"]] or "", str(self.path.parent))
+            place = Place(self.path.name, int(frame.index[position]), cells[self.ids["sample_id"]] or "", str(self.path.parent))
             try:
-                record = self._row_ids(cells, place, first) | self.labels.of(cells, place)
-                inputs = self._row_inputs(cells, place)
+                self._row_ids(cells, place)
+                self.labels.of(cells, place)
+                self._row_inputs(cells, place)
             except SampleError as fault:
                 self.faults.append(fault)
-                continue
-            records.append(record | {name: cells[column] for name, column in self.meta.items()})
-            self.cells.append(inputs)
-            self.places.append(place)
-        return build_table({name: [record.get(name) for record in records] for name in names})
+                faulty[position] = True
+        if faulty.any():
+            frame = frame[~faulty]
+        self.cells = frame[list(dict.fromkeys(column for source in self.sources.values() for column in source.columns))]
+        names = {"sample_id": None, "patient_id": None, "site": None} | self.ids | {name: column for name, column in self.meta.items()}
+        unknown = pd.Series(np.nan, index=frame.index, dtype=STRINGS)
+        columns = {name: unknown if column is None else frame[column] for name, column in names.items()}
+        ids = {name: cells for name, cells in columns.items() if name not in self.meta}
+        meta = {name: columns[name] for name in self.meta}
+        return pd.DataFrame({**ids, **self.labels.coded(frame), **meta}).reset_index(drop=True)
 
-    def _row_ids(self, row: Mapping[str, Any], place: Place, first: dict[str, int]) -> dict[str, Any]:
+    def _doubtful(self, frame: pd.DataFrame) -> np.ndarray:
+        """Rows [n] that may be at fault."""
+        ids = frame[self.ids["sample_id"]]
+        doubtful = self.labels.unfit(frame) | ids.isna().to_numpy()
+        if self.first_rows:
+            doubtful |= ids.isin(list(self.first_rows)).to_numpy()
+        if "split" in self.ids:
+            doubtful |= ~frame[self.ids["split"]].isin(SPLITS).to_numpy()
+        empty = np.ones(len(frame), dtype=bool)
+        for source in self.sources.values():
+            for column in source.columns:
+                empty &= frame[column].isna().to_numpy()
+            if source.kind != TABULAR:  # perhaps nothing but separators
+                doubtful |= frame[source.columns[0]].str.startswith(";").to_numpy(dtype=bool, na_value=False)
+        return doubtful | empty
+
+    def _row_ids(self, row: Mapping[str, Any], place: Place) -> None:
         column = self.ids["sample_id"]
         if not place.sample_id:
             raise place.fault(f"column '{column}' is empty")
-        if place.sample_id in first:
-            raise place.fault(f"{column} '{place.sample_id}' is already in row {first[place.sample_id]}")
-        first[place.sample_id] = place.row or 0
+        if (first := self.first_rows.get(place.sample_id, place.row)) != place.row:
+            raise place.fault(f"{column} '{place.sample_id}' is already in row {first}")
         split = row[self.ids["split"]] if "split" in self.ids else SPLITS[0]
         if split not in SPLITS:
             near = difflib.get_close_matches(split or "", SPLITS, n=1, cutoff=0.4)
             hint = f"; did you mean '{near[0]}'?" if near else ""
             raise place.fault(f"column '{self.ids['split']}' is '{split or ''}', expected train, val or test{hint}")
-        return {key: row[name] for key, name in self.ids.items()}
 
     def _row_inputs(self, row: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Of each modality that a row has: a list of paths, the text, or the tabular values."""
@@ -171,8 +214,6 @@ class Manifest:
                 if not parts:
                     raise place.fault(f"column '{source.columns[0]}' has no path between its ';'")
                 cells[name] = [inside(self.path.parent, part, source.kind, place) for part in parts]
-                for path in cells[name]:
-                    check_file(path, source.kind, place)
         if not cells:
             raise place.fault(f"sample '{place.sample_id}' has no modality at all: {', '.join(self.sources)} are all empty")
         return cells
@@ -184,9 +225,20 @@ class Manifest:
             self._check_patients_apart()
 
     def _check_patients_apart(self) -> None:
-        sides = self.table.dropna(subset="patient_id").groupby("patient_id")["split"].unique()
-        for patient, splits in sides.items():
-            if len(splits) > 1:
-                where = f"{self.path.name}: patient '{patient}' is in {' and '.join(sorted(splits))}"
-                raise InputError(f"{where}. Put all rows of a patient into one part, or set data.split=null to leave the column aside.")
+        sides = self.table[["patient_id", "split"]].dropna().drop_duplicates()
+        if (twice := sides["patient_id"].duplicated()).any():
+            patient = sides["patient_id"][twice].min()
+            where = f"{self.path.name}: patient '{patient}' is in {' and '.join(sorted(sides['split'][sides['patient_id'] == patient]))}"
+            raise InputError(f"{where}. Put all rows of a patient into one part, or set data.split=null to leave the column aside.")
 
+
+def first_rows(ids: pd.Series) -> dict[str, int]:
+    """Of each id that is there more than once the first row that has it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pc.count_distinct(pa.array(ids)).as_py() == ids.notna().sum():
+        return {}
+    twice = ids[ids.duplicated(keep=False) & ids.notna()]
+    first = twice[~twice.duplicated()]
+    return dict(zip(first.tolist(), first.index.tolist(), strict=True))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mmdx.data.tables import Place, build_table, check_classes, need_columns, need_folder, read_table, sample
+from mmdx.data.table_file import read_table
+from mmdx.data.tables import Place, build_table, check_classes, need_columns, need_folder, sample
 from mmdx.errors import InputError, SampleError
 
 if TYPE_CHECKING:

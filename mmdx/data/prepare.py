@@ -6,10 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from mmdx.data.identity import Identity
+from mmdx.data.prepared_store import PreparedStore
 from mmdx.errors import InputError, SampleError
 from mmdx.types import Dataset, Transform
 
@@ -27,8 +30,9 @@ class PreparedCohort:
         dataset: where samples come from.
         transforms: one an encoder; modalities without one are not read.
         sources: of an encoder the modality that it reads, where that is not the one of its own name.
-        cache: "memory" keeps the prepared inputs where they fit ``memory_gb``, "none" never does.
-        memory_gb: the most that may be kept, in GiB.
+        memory_gb: the most of the prepared inputs that may be kept in memory, in GiB; they are kept where all fit.
+        store: keeps them on disk for the next run, and for this one where they don't fit memory; None does not. Rows without files of
+            their own are not kept there.
 
     Attributes:
         faults: the samples that could not be read, filled by ``read``.
@@ -41,13 +45,14 @@ class PreparedCohort:
         self,
         dataset: Dataset,
         transforms: Mapping[str, Transform],
-        cache: str = "memory",
         memory_gb: float = 4.0,
         sources: Mapping[str, str] | None = None,
+        store: PreparedStore | None = None,
     ) -> None:
         self.dataset, self.transforms = dataset, dict(transforms)
         self.sources = {m: (sources or {}).get(m, m) for m in self.transforms}
-        self.memory_gb = memory_gb if cache == "memory" else 0.0
+        self.memory_gb, self.store = memory_gb, store
+        self.stored: dict[int, str] = {}  # of rows that are on disk the names they have there
         self.kept: dict[int, Prepared] = {}
         self.has = np.zeros((len(dataset), len(self.transforms)), dtype=bool)  # [n, M], columns in the order of transforms
         self.faults: list[SampleError] = []
@@ -83,6 +88,11 @@ class PreparedCohort:
         said = sorted(f"{s}|{t}|{self.contents[i]}" for s, t, i in zip(table["sample_id"], targets, rows, strict=True))
         return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
+    @cached_property
+    def identity(self) -> Identity:
+        """Names rows for the store."""
+        return Identity(self.dataset, self.transforms, self.sources)
+
     def _outcomes(self) -> Iterator[tuple[Prepared, str] | SampleError]:
         workers = os.cpu_count() or 1
         with ThreadPoolExecutor(workers) as pool:
@@ -90,6 +100,21 @@ class PreparedCohort:
                 yield from pool.map(self._outcome, range(start, min(start + PROBE, len(self.dataset))))
 
     def _outcome(self, index: int) -> tuple[Prepared, str] | SampleError:
+        if self.store is None:
+            return self._made(index)
+        name = self.identity.of(index)
+        if not name:
+            return self._made(index)
+        self.stored[index] = name
+        if (kept := self.store.get(name)) is not None:
+            return kept["prepared"], kept["content"]
+        outcome = self._made(index)
+        if not isinstance(outcome, SampleError) and self.identity.of(index) == name:  # not changed while it was read
+            self.store.put(name, {"prepared": outcome[0], "content": outcome[1]})
+        return outcome
+
+    def _made(self, index: int) -> tuple[Prepared, str] | SampleError:
+        """The prepared inputs of a row and the hash of the raw ones."""
         try:
             sample = self.dataset[index]
             prepared = self._prepare(sample.inputs)
@@ -120,7 +145,11 @@ class PreparedCohort:
 
     def __getitem__(self, index: int) -> Prepared:
         """The prepared inputs of one sample."""
-        return self.kept[index] if index in self.kept else self._prepare(self.dataset[index].inputs)
+        if index in self.kept:
+            return self.kept[index]
+        if self.store is not None and index in self.stored and (kept := self.store.get(self.stored[index])) is not None:
+            return kept["prepared"]
+        return self._prepare(self.dataset[index].inputs)
 
     def inputs_of(self, modality: str, indices: Iterable[int]) -> Iterator[Any]:
         """The prepared inputs of one modality over some rows, bags laid open."""

@@ -1,4 +1,4 @@
-"""What the tables of all data sets share: reading them, naming a place in one, checking columns, labels and paths."""
+"""What the tables of all data sets share: naming a place in one, checking columns, labels and paths."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from mmdx.errors import InputError, SampleError
 
 if TYPE_CHECKING:
     from mmdx.types import Sample
-
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
-"""Cells that count as empty."""
 
 ADVICE = "Remove the row, or set data.on_error=quarantine to go on without it."
 
@@ -49,64 +46,6 @@ class Place(NamedTuple):
 
 
 NOWHERE = Place()
-
-
-def read_table(path: str | Path, key: str) -> pd.DataFrame:
-    """A CSV (.csv, .tsv) or Parquet (.parquet, .pq) file with every cell a stripped string or None.
-
-    Nothing is guessed: ids keep their leading zeros, and "NA" and the like are empty (``MISSING``). The index is the row,
-    counted from 1 without the header; wholly empty rows are left out and the others keep their number.
-
-    Args:
-        path: the file.
-        key: the config key that named it, for the messages.
-
-    Raises:
-        InputError: where the file is missing, empty, not text in UTF-8, ragged, or has a column twice.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{key}={path}: no such file. Give a CSV or Parquet file.")
-    frame = _parquet(path) if path.suffix in {".parquet", ".pq"} else _csv(path)
-    twice = frame.columns[frame.columns.duplicated()].tolist()
-    if twice:
-        raise InputError(f"{path.name}: column '{twice[0]}' is there more than once. Rename one of them.")
-    for name in frame.columns:
-        values = [None if v is None or v != v else str(v).strip() for v in frame[name]]
-        frame[name] = pd.Series([None if v in MISSING else v for v in values], index=frame.index, dtype=object)
-    frame = frame[frame.notna().any(axis=1)]
-    if frame.empty:
-        raise InputError(f"{path.name}: there is no row below the header. Give at least one row for each class.")
-    return frame
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    separator = "\t" if path.suffix == ".tsv" else ","
-    options: Any = dict(sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
-    try:  # the header is read as a row: pandas would otherwise take a row that is one cell too long for one with an index
-        frame = pd.read_csv(path, header=None, **options)
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path.name}: the file is empty. Give a header and one row a sample.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path.name}: the file is not text in UTF-8. Save it as UTF-8.") from None
-    except pd.errors.ParserError as error:
-        reason = str(error).rsplit("error: ", 1)[-1].strip()
-        raise InputError(f"{path.name}: {reason}. Put text that holds '{separator}' or a line break in double quotes.") from None
-    header = [str(name).strip() for name in frame.iloc[0]]
-    return frame.iloc[1:].set_axis(header, axis=1)
-
-
-def _parquet(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path.name}: not a Parquet file that can be read ({str(error).splitlines()[0]}).") from None
-    columns: dict[str, Any] = {}
-    for name in frame.columns:  # whole numbers with gaps come as floats; an id 17 must not become 17.0
-        values = frame[name]
-        whole = pd.api.types.is_float_dtype(values) and values.dropna().mod(1).eq(0).all()
-        columns[str(name).strip()] = values.astype("Int64").astype(object).where(values.notna(), None) if whole else values.astype(object)
-    return pd.DataFrame(columns).set_axis(range(1, len(frame) + 1), axis=0)
 
 
 def need_columns(frame: pd.DataFrame, wanted: Mapping[str, str], file: str) -> None:
@@ -168,7 +107,7 @@ def check_classes(table: pd.DataFrame, file: str) -> None:
     if table.empty:
         raise InputError(f"{file}: no usable row is left. Mend the rows that were set aside.")
     for name in [column for column in table.columns if column == "target" or column.startswith("target_")]:
-        classes = sorted({str(value) for value in table[name].dropna() if value != -1 or name == "target"})
+        classes = sorted({str(value) for value in table[name].dropna().unique() if value != -1 or name == "target"})
         if len(classes) < 2:
             label = "the target" if name == "target" else f"label '{name.removeprefix('target_')}'"
             found = f"class {classes[0]}" if classes else "no labelled row"

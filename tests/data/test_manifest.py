@@ -34,7 +34,14 @@ def write(folder, rows=ROWS, header=HEADER, name="manifest.csv"):
 
 
 def faults(folder, *rows, **options):
-    return [(fault.row, str(fault)) for fault in Manifest(write(folder, [*ROWS, *rows]), **options).faults]
+    data = Manifest(write(folder, [*ROWS, *rows]), **options)
+    found = list(data.faults)
+    for index in range(len(data)):
+        try:
+            data[index]
+        except SampleError as fault:
+            found.append(fault)
+    return [(fault.row, str(fault)) for fault in found]
 
 
 def test_the_kinds_of_columns_are_inferred(folder):
@@ -132,7 +139,7 @@ def test_several_labels_may_be_unlabelled_or_uncertain(folder):
 
 def test_columns_to_audit(folder):
     data = Manifest(write(folder), meta=["sex"], modalities={"image": "xray", "audio": "sound"})
-    assert data.table["meta_sex"].tolist() == ["M", "F", None, "M"] and data[0].meta["sex"] == "M"
+    assert data.table["meta_sex"].fillna("?").tolist() == ["M", "F", "?", "M"] and data[0].meta["sex"] == "M" and data[2].meta["sex"] is None
 
 
 def test_without_patients_the_unit_is_the_sample(folder):
@@ -170,7 +177,7 @@ def test_a_label_that_is_no_label(folder):
 
 
 def test_blank_lines_are_no_rows_but_count(folder):
-    path = write(folder, [*ROWS[:2], "", *ROWS[2:], "9,p9,train,A,gone.png,,,,,1", "", ""])
+    path = write(folder, [*ROWS[:2], "", *ROWS[2:], "9,p9,none,A,x.png,,,,,1", "", ""])
     data = Manifest(path)
     assert len(data) == 4 and [fault.row for fault in data.faults] == [6]
 
@@ -221,3 +228,8 @@ def test_a_file_that_is_not_there_or_not_text(folder):
     (folder / "m.parquet").write_text("no")
     with pytest.raises(InputError, match="m.parquet: not a Parquet file that can be read"):
         Manifest(folder / "m.parquet")
+
+
+def test_cells_are_kept_as_columns_of_arrow_and_not_as_objects(folder):
+    data = Manifest(write(folder))
+    assert all(isinstance(dtype, pd.StringDtype) for dtype in [*data.cells.dtypes, data.table["sample_id"].dtype, data.table["patient_id"].dtype])

@@ -42,17 +42,6 @@ class Known(NamedTuple):
     same: bool
 
 
-def user_cache() -> Path:
-    """The user's cache folder for mmdx."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "mmdx"
-
-
 @lru_cache
 def rules() -> str:
     """Hash of what decides on the facts: the code that reads and checks a file, and the decoders' versions."""

@@ -14,8 +14,9 @@ import pandas as pd
 from mmdx.data.checks.files import Task
 from mmdx.data.checks.findings import ERROR, Finding, of_fault
 from mmdx.data.columns import TABULAR, TEXT, Source
-from mmdx.data.manifest import Manifest
+from mmdx.data.manifest import Manifest, first_rows
 from mmdx.data.readers import READERS
+from mmdx.data.table_file import as_objects
 from mmdx.data.tables import Place, build_table, check_classes, inside
 from mmdx.errors import InputError, SampleError
 
@@ -80,16 +81,16 @@ class CheckedManifest(Manifest):
     """A manifest that goes on after a fault and keeps rows that a run would set aside; takes ``Manifest``'s arguments."""
 
     def _read_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
-        self.frame = frame
+        self.frame = frame = as_objects(frame)
+        self.first_rows = first_rows(frame[self.ids["sample_id"]])
         self.entries: list[Entry] = []
         self.items: list[Item] = []
         self.findings: list[Finding] = []
         self.records: list[dict[str, Any]] = []
-        first: dict[str, int] = {}
         for number, row in zip(frame.index, frame.to_dict("records"), strict=True):
             cells = {str(name): value for name, value in row.items()}
             place = Place(self.path.name, int(number), cells[self.ids["sample_id"]] or "", str(self.path.parent))
-            self._keep(lambda c=cells, p=place: self._row_ids(c, p, first))  # type: ignore[misc]
+            self._keep(lambda c=cells, p=place: self._row_ids(c, p))  # type: ignore[misc]
             labels = self._keep(lambda c=cells, p=place: self.labels.of(c, p)) or {}  # type: ignore[misc]
             known = {key: cells[name] for key, name in self.ids.items()}
             label = "; ".join(str(value) for value in labels.values()) if labels else None

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mmdx.data.checks.cohort import Cohort, Entry
 from mmdx.data.checks.findings import ERROR, WARNING, Finding
-from mmdx.data.columns import is_numeric
+from mmdx.data.table_file import numbers_of
 
 Dates = dict[int, date | None]
 """Of each row its date, None where it cannot be told."""
@@ -42,7 +42,7 @@ def table_findings(cohort: Cohort) -> Iterator[Finding]:
             dates = _dates(cells)
             (births if BIRTH.search(name) else others).append((name, dates))
             yield from _dates_out_of_range(cells, dates, name, cohort.table)
-        elif is_numeric(cells):
+        elif numbers_of(cells) is not None:
             yield from _not_finite(cells, name, cohort.table)
     yield from _born_after(births, others, cohort.table)
 
