@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy import signal
 
-from mmdx.data.raw import Recording
+from mmdx.data.raw import Recording, Signal
+from mmdx.data.readers import files_of
 
 SIDE = 16
 """Side of the thumbnail that stands for a picture, in pixels."""
@@ -36,9 +37,13 @@ def describe(raw: Any, paths: list[Path] | None = None) -> Description:
     first = items[0]
     file: dict[str, float] = {"items": float(len(items))} if isinstance(raw, list) else {}
     if paths:
-        file["bytes"] = float(sum(path.stat().st_size for path in paths))
+        file["bytes"] = float(sum(part.stat().st_size for path in paths for part in files_of(path)))
     if isinstance(first, str):
         return Description("\n".join(items), file)
+    if isinstance(first, Signal):
+        content = np.mean([_sound(Recording(channel, round(first.rate))) for channel in first.samples], axis=0)
+        length = first.samples.shape[1] / first.rate
+        return Description(content, {**file, "seconds": length, "rate": float(first.rate), "channels": float(len(first.names))})
     if isinstance(first, Recording):
         return Description(_sound(first), {**file, "seconds": len(first.samples) / first.rate, "rate": float(first.rate)})
     if isinstance(first, np.ndarray):

@@ -16,6 +16,7 @@ SUFFIXES = {
     "image": (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom"),
     "volume": (".nii", ".nii.gz"),
     "audio": (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au"),
+    "signal": (".hea",),
     "text": (".txt",),
 }
 TABULAR, TEXT = "tabular", "text"
@@ -100,7 +101,8 @@ def read_source(name: str, spec: Any, frame: pd.DataFrame, kinds: Sequence[str])
         raise InputError(f"{key}: kind {kind} takes one column, not {list(columns)}; several paths in one cell are parted by ';'.")
     if kind == TABULAR and entry:
         raise InputError(f"{key}: a tabular modality has no option {sorted(entry)}.")
-    return Source(kind, columns, {str(option): value for option, value in entry.items()})
+    options = {str(name): tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value for name, value in entry.items()}
+    return Source(kind, columns, options)
 
 
 class Labels:

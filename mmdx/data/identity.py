@@ -16,6 +16,8 @@ from typing import Any
 import pandas as pd
 
 import mmdx
+from mmdx.data.readers import files_of
+from mmdx.errors import SampleError
 from mmdx.types import Dataset, Transform
 
 PACKAGES = "numpy scipy pillow soundfile torch torchaudio torchvision timm monai pydicom nibabel wfdb transformers"
@@ -40,12 +42,16 @@ class Identity:
         self.shared = "\n".join([_code_of(Identity), _versions(), *parts]).encode()
 
     def of(self, index: int) -> str:
-        """The name of a row; empty where it has no files, or reads what cannot be told from them."""
+        """The name of a row; empty where it has no files, or one of them isn't there."""
         paths_of = getattr(self.dataset, "paths_of", None)
         paths = paths_of(index) if paths_of else {}
         files = [(modality, Path(path)) for modality in sorted(paths) for path in paths[modality]]
-        if not files or not all(path.is_file() and path.suffix.lower() not in {".hea", ".hdr"} for _, path in files):
-            return ""  # a folder, or a header that names other files
+        try:
+            files = [(modality, part) for modality, path in files for part in files_of(path)]
+        except (SampleError, OSError):
+            files = []
+        if not files or not all(path.is_file() for _, path in files):
+            return ""
         name = hashlib.blake2b(self.shared, digest_size=20)
         for table in (getattr(self.dataset, place, None) for place in ("table", "record", "cells")):
             if isinstance(table, pd.DataFrame):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmdx.data.columns import TABULAR, TEXT, Labels, Source, infer_sources, read_source
-from mmdx.data.readers import READERS, check_file
+from mmdx.data.readers import READERS, check_file, check_options
 from mmdx.data.table_file import STRINGS, as_objects, numbers_of, open_table, release
 from mmdx.data.tables import Place, check_classes, inside, need_columns, sample
 from mmdx.errors import InputError, SampleError
@@ -32,8 +32,8 @@ class Manifest:
     Args:
         path: the CSV or Parquet file.
         modalities: by name of modality a column, a list of columns (tabular), or ``{column or columns, kind, option...}`` with kind
-            image, volume, audio, text or tabular and the reader's options (audio: ``expected_rate``; text: ``encoding``). None infers
-            them from the columns that have no other use.
+            image, volume, audio, signal, text or tabular and the reader's options (volume: ``spacing``; audio: ``expected_rate``,
+            ``channel``; signal: ``expected_rate``, ``channels``; text: ``encoding``). None infers them from the columns that have no other use.
         target: label column (0 and 1, or class names), or a list of columns for several labels, each 1, 0, -1 (uncertain) or empty (not
             labelled). None takes the column ``label`` or ``target``, else all that begin with ``label_``.
         positive: the value of the label column that is the diagnosis; every other value is 0.
@@ -127,7 +127,8 @@ class Manifest:
         return paths
 
     def _read(self, path: Path, source: Source, place: Place) -> Any:
-        check_file(path, source.kind, place)
+        if source.kind not in READERS:  # ours look themselves, and some take a folder
+            check_file(path, source.kind, place)
         return self.readers[source.kind](path, place, **source.options)
 
     def _given_sources(self, modalities: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, Source]:
@@ -142,6 +143,8 @@ class Manifest:
                 accepted = sorted(set(inspect.signature(self.readers[source.kind]).parameters) - {"path", "place"})
                 if unknown := sorted(set(source.options) - set(accepted)):
                     raise InputError(f"{key}.{unknown[0]}: kind {source.kind} has no such option. It has: {', '.join(accepted) or 'none'}.")
+                if self.readers[source.kind] is READERS.get(source.kind):
+                    check_options(source.options, key)
         return sources
 
     def _read_rows(self, frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,19 +1,35 @@
 """Good files of every format, small and made from a seed, for the tests that damage them, and some that are not good any more."""
 
 import csv
+import io
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pytest
 import soundfile
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+
+from mmdx.data.tables import Place
+from mmdx.errors import SampleError
 
 _WORDS = (
     "heart lung normal clear effusion small large left right base apex cough fever pain chest breath patient follow rib aorta wide thin "
     "dense nodule mass airway vessel stable new old mild severe acute chronic tube line tip seen noted compared prior film view upright"
 )
 WORDS = _WORDS.split()
+
+
+def message(read, path, **options):
+    """The sentence by which a reader refuses a path, checked for what each must have."""
+    with pytest.raises(SampleError) as caught:
+        read(path, Place("manifest.csv", 17, "s17", str(path.parent)), **options)
+    assert (caught.value.sample_id, caught.value.row) == ("s17", 17) and caught.value.file.startswith(path.name)
+    text = str(caught.value)
+    assert text.startswith("manifest.csv, row 17: ") and "\n" not in text
+    assert text.endswith("Remove the row, or set data.on_error=quarantine to go on without it.")
+    return text
 
 
 def picture(seed, shape=(96, 80)):
@@ -70,7 +86,77 @@ def write_text(path, seed):
     path.write_text(note(seed) + "\n")
 
 
-def write_dicom(path, seed, pixels=None, **attributes):
+def write_mp3(path, seed):
+    soundfile.write(path, sound(seed, 16000), 16000)
+
+
+def write_record(path, seed, signal=None, rate=400, names=("I", "II"), units=("mV", "mV"), **options):
+    """A WFDB record: header and data file."""
+    import wfdb
+
+    if "d_signal" not in options:
+        signal = np.stack([sound(seed, rate, 8), sound(seed + 100, rate, 8)], axis=1) if signal is None else signal
+        options["d_signal"] = np.round(signal * 1000)
+    options = {"fmt": ["16"] * len(names), "adc_gain": [1000.0] * len(names), "baseline": [0] * len(names), **options}
+    options["d_signal"] = options["d_signal"].astype(int)
+    wfdb.wrsamp(path.stem, fs=rate, units=[*units], sig_name=[*names], write_dir=str(path.parent), **options)
+
+
+def frames(seed, count=4):
+    """A volume [D, H, W] of 12 bits."""
+    return np.stack([picture(seed * 100 + z, (48, 40)) * 4000 for z in range(count)]).astype(np.uint16)
+
+
+def write_frames(path, seed, **attributes):
+    write_dicom(path, seed, frames(seed), **attributes)
+
+
+def write_rle(path, seed, pixels=None, **attributes):
+    write_dicom(path, seed, pixels, compress=rle, **attributes)
+
+
+def write_jpeg_dicom(path, seed):
+    write_dicom(path, seed, (picture(seed) * 250).astype(np.uint8), compress=by_pillow("JPEGBaseline8Bit", "JPEG", quality=95))
+
+
+def write_jpeg2000(path, seed):
+    write_dicom(path, seed, compress=by_pillow("JPEG2000Lossless", "JPEG2000", irreversible=False, no_jp2=True))
+
+
+def rle(data, pixels):
+    """Compress a pydicom data set by runs."""
+    from pydicom.uid import RLELossless
+
+    data.compress(RLELossless, pixels, encoding_plugin="pydicom", generate_instance_uid=False)
+
+
+def by_pillow(syntax, form, **options):
+    """Compress a pydicom data set by what Pillow writes."""
+
+    def compress(data, pixels):
+        import pydicom
+
+        coded = []
+        for frame in pixels.reshape(-1, *pixels.shape[-2:]):
+            Image.fromarray(frame).save(buffer := io.BytesIO(), form, **options)
+            coded.append(buffer.getvalue())
+        data.PixelData = pydicom.encaps.encapsulate(coded)
+        data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
+        data.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+
+    return compress
+
+
+def write_series(folder, seed, count=5, step=3.0, uid=None, **attributes):
+    """A folder with one slice a file, named in another order than they lie."""
+    folder.mkdir()
+    for z, plane in enumerate(frames(seed, count)):
+        where = {"ImagePositionPatient": [0, 0, z * step], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [2, 1.5]}
+        tags = {"SeriesInstanceUID": uid or f"1.2.{seed}", "Modality": "CT", **where, **attributes}
+        write_dicom(folder / f"{(z * 3) % count}.dcm", seed * 100 + z, plane, **tags)
+
+
+def write_dicom(path, seed, pixels=None, compress=None, **attributes):
     import pydicom
     from pydicom.dataset import FileDataset, FileMetaDataset
 
@@ -81,10 +167,14 @@ def write_dicom(path, seed, pixels=None, **attributes):
     data.SOPClassUID, data.SOPInstanceUID, data.Modality = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, "DX"
     data.PatientName, data.PatientID, data.PatientBirthDate = "", "", ""
     pixels = (picture(seed) * 4000).astype(np.uint16) if pixels is None else pixels
-    data.Rows, data.Columns = pixels.shape
+    data.Rows, data.Columns = pixels.shape[-2:]
+    if pixels.ndim == 3:
+        data.NumberOfFrames = len(pixels)
     data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 0
-    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
+    data.BitsAllocated, data.BitsStored, data.HighBit = (8, 8, 7) if pixels.dtype == np.uint8 else (16, 12, 11)
     data.PixelData = pixels.tobytes()
+    if compress:
+        compress(data, pixels)
     for name, value in attributes.items():
         setattr(data, name, value)
     data.save_as(path)
@@ -128,11 +218,17 @@ WRITERS = {
     "jpg": write_jpeg,
     "tif": write_png,
     "dcm": write_dicom,
+    "frames.dcm": write_frames,
+    "rle.dcm": write_rle,
+    "jpeg.dcm": write_jpeg_dicom,
+    "j2k.dcm": write_jpeg2000,
     "nii": write_nifti,
     "nii.gz": write_nifti,
     "wav": write_wav,
     "flac": write_flac,
     "ogg": write_ogg,
+    "mp3": write_mp3,
+    "hea": write_record,
     "txt": write_text,
 }
 """Writer by suffix."""

@@ -5,7 +5,25 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from made_files import WRITERS, good_rows, good_table, grainy, holed, note, picture, sound, without_pixels, write_dicom, write_nifti, write_table
+from made_files import (
+    WRITERS,
+    frames,
+    good_rows,
+    good_table,
+    grainy,
+    holed,
+    note,
+    picture,
+    sound,
+    without_pixels,
+    write_dicom,
+    write_frames,
+    write_nifti,
+    write_record,
+    write_rle,
+    write_series,
+    write_table,
+)
 from PIL import Image
 
 from mmdx.commands.data_source import open_source
@@ -25,8 +43,16 @@ def good_files(tmp_path_factory):
     return folder
 
 
-def findings(path):
-    return check(open_source([str(path)]), workers=1)
+def findings(path, *overrides):
+    return check(open_source([str(path), *overrides]), workers=1)
+
+
+def copy_good(good_files, folder, suffix):
+    """The good files of a suffix, and what belongs to them."""
+    for row in good_rows(suffix):
+        shutil.copy(good_files / row["file"], folder)
+        if suffix == "hea":
+            shutil.copy(good_files / row["file"].replace(".hea", ".dat"), folder)
 
 
 def bad_row(suffix, **cells):
@@ -172,6 +198,94 @@ def volume(**changes):
     return lambda bad, good: write_nifti(bad, 9, **changes)
 
 
+def unspaced(bad, good):
+    """A NIfTI file that states no spacing: of 0 in its header, and by no matrix."""
+    data = bytearray(good.read_bytes())
+    data[80:92], data[252:256] = bytes(12), b"\1\0\0\0"  # pixdim, qform and sform code
+    bad.write_bytes(data)
+
+
+def without_preamble(bad, good):
+    bad.write_bytes(good.read_bytes()[132:])
+
+
+def of_syntax(name):
+    """A compressed DICOM file that says that its pixels are compressed in another way."""
+
+    def damage(bad, good):
+        import pydicom
+
+        data = pydicom.dcmread(good)
+        data.file_meta.TransferSyntaxUID = getattr(pydicom.uid, name)
+        data.save_as(bad)
+
+    return damage
+
+
+def frame_cut(bad, good):
+    """A DICOM file that is whole but for the compressed bytes of its last frame."""
+    import pydicom
+
+    data = pydicom.dcmread(good)
+    count = int(data.get("NumberOfFrames", 1))
+    *others, last = pydicom.encaps.generate_frames(data.PixelData, number_of_frames=count)
+    data.PixelData = pydicom.encaps.encapsulate([*others, last[: len(last) * 2 // 3]])
+    data.save_as(bad)
+
+
+def framed(**attributes):
+    return lambda bad, good: write_frames(bad, 9, **attributes)
+
+
+def recorded(**options):
+    return lambda bad, good: write_record(bad, 9, **options)
+
+
+def leads(change):
+    """A record of two channels whose samples were changed."""
+    return lambda bad, good: write_record(bad, 9, change(np.stack([sound(9, 400, 8), sound(10, 400, 8)], axis=1)))
+
+
+def flat_lead(signal):
+    return signal * [1, 0] + [0, 0.3]
+
+
+def invalid(bad, good):
+    signal = np.round(np.stack([sound(9, 400, 8), sound(10, 400, 8)], axis=1) * 1000)
+    signal[100:120, 1] = -32768
+    write_record(bad, 9, d_signal=signal)
+
+
+def header(*changes):
+    """A good record under the bad one's name, its header changed: the first place of each old text."""
+
+    def damage(bad, good):
+        text = good.read_text().replace("g0 ", "bad ").replace("g0.dat", "bad.dat")
+        for old, new in changes:
+            text = text.replace(old, new, 1)
+        bad.write_text(text)
+        shutil.copy(good.with_suffix(".dat"), bad.with_suffix(".dat"))
+
+    return damage
+
+
+def data_cut(bad, good):
+    header()(bad, good)
+    bad.with_suffix(".dat").write_bytes(good.with_suffix(".dat").read_bytes()[:-400])
+
+
+def data_gone(bad, good):
+    header()(bad, good)
+    bad.with_suffix(".dat").unlink()
+
+
+def data_elsewhere(bad, good):
+    header()(bad, good)
+    elsewhere = bad.parent.parent / f"{bad.parent.name}.dat"
+    bad.with_suffix(".dat").rename(elsewhere)
+    bad.with_suffix(".dat").symlink_to(elsewhere)
+
+
 PICTURES = {
     "cut in half": (cut(0.5), "truncated"),
     "another type": (other_type, "unreadable"),
@@ -208,7 +322,29 @@ FILES += [
     ("dcm", "a place", tagged(InstitutionName="St. Elsewhere"), "personal"),
     ("dcm", "a name in a sequence", nested, "personal"),
     ("dcm", "declared clean, and a place", declared, "personal"),
+    ("dcm", "without a preamble", without_preamble, "unreadable"),
+    ("dcm", "a report", tagged(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", PixelData=None, pixels=np.zeros((0, 0), np.uint16)), "unreadable"),
+    ("dcm", "more bits than stated", tagged(BitsStored=8, HighBit=7), "scale"),
+    ("dcm", "more bits than there are", tagged(BitsStored=20, HighBit=19), "unreadable"),
+    ("dcm", "another high bit", tagged(HighBit=15), "unreadable"),
+    ("dcm", "a window without a width", tagged(WindowCenter=2000), "unreadable"),
+    ("dcm", "a window of no width", tagged(WindowCenter=2000, WindowWidth=0), "unreadable"),
+    ("dcm", "a photometric interpretation of its own", tagged(PhotometricInterpretation="HSV"), "unreadable"),
     ("dcm", "a copy", copy, "duplicate_across_patients"),
+    ("frames.dcm", "cut in half", cut(0.5), "truncated"),
+    ("frames.dcm", "fewer frames than stated", framed(NumberOfFrames=6), "truncated"),
+    ("frames.dcm", "without pixels", without_pixels, "unreadable"),
+    ("frames.dcm", "one value", lambda bad, good: write_dicom(bad, 9, np.full((4, 48, 40), 7, np.uint16)), "constant"),
+    ("frames.dcm", "more bits than stated", framed(BitsStored=10, HighBit=9), "scale"),
+    ("frames.dcm", "a name", framed(PatientName="Doe^Jane"), "personal"),
+    ("frames.dcm", "many more frames", lambda bad, good: write_dicom(bad, 9, frames(9, 50)), "size"),
+    ("frames.dcm", "a copy", copy, "duplicate_across_patients"),
+    ("rle.dcm", "a copy of another syntax", lambda bad, good: write_dicom(bad, 0), "duplicate_across_patients"),
+    *((f"{syntax}.dcm", "cut in half", cut(0.5), "truncated") for syntax in ("rle", "jpeg", "j2k")),
+    *((f"{syntax}.dcm", "a frame cut", frame_cut, "truncated") for syntax in ("rle", "jpeg", "j2k")),
+    *((f"{syntax}.dcm", "a place", lambda bad, good: write_rle(bad, 9, InstitutionName="St. Elsewhere"), "personal") for syntax in ("rle", "j2k")),
+    ("jpeg.dcm", "another syntax than stated", of_syntax("RLELossless"), "unreadable"),
+    ("jpeg.dcm", "a syntax that nothing reads", of_syntax("MPEG2MPML"), "unreadable"),
     ("dcm", "a grainy copy", grainy, "near_duplicate_across_patients"),
     ("nii", "cut", cut(0.8), "truncated"),
     ("nii.gz", "cut", cut(0.8), "truncated"),
@@ -222,6 +358,10 @@ FILES += [
     ("nii", "four axes", volume(volume=np.random.default_rng(0).normal(size=(8, 8, 4, 3)).astype(np.float32)), "unreadable"),
     ("nii", "other axes", volume(affine=np.diag([-1.0, -1, 1, 1])), "orientation"),
     ("nii.gz", "axes not stated", volume(coded=False), "orientation"),
+    ("nii", "two axes", volume(volume=picture(9, (24, 20)).astype(np.float32)), "unreadable"),
+    ("nii", "complex numbers", volume(volume=(holed(0) * 1j).astype(np.complex64)), "unreadable"),
+    ("nii", "no spacing", unspaced, "spacing"),
+    ("nii", "voxels in another unit", volume(affine=np.diag([0.001, 0.001, 0.001, 1])), "size"),
     ("nii", "a copy", copy, "duplicate_across_patients"),
     ("wav", "cut in the header", cut(0.001), "unreadable"),
     ("wav", "cut in half", cut(0.5), "truncated"),
@@ -260,6 +400,32 @@ FILES += [
     ("ogg", "not there", gone, "missing"),
     ("ogg", "silent", samples(lambda: np.zeros(16000), rate=8000), "silent"),
     ("ogg", "encoded again", listened_again(gain=0.9), "near_duplicate_across_patients"),
+    ("wav", "beyond full scale", samples(lambda: sound(9) * 20000, subtype="FLOAT"), "scale"),
+    ("mp3", "cut in half", cut(0.5), "truncated"),
+    ("mp3", "another type", other_type, "unreadable"),
+    ("mp3", "no bytes", no_bytes, "empty"),
+    ("mp3", "not there", gone, "missing"),
+    ("mp3", "silent", samples(lambda: np.zeros(96000), rate=16000), "silent"),
+    ("mp3", "encoded again", listened_again(gain=0.9), "near_duplicate_across_patients"),
+    ("hea", "no bytes", no_bytes, "empty"),
+    ("hea", "not there", gone, "missing"),
+    ("hea", "another type", other_type, "unreadable"),
+    ("hea", "no channels", lambda bad, good: bad.write_text("bad 0 400 3200\n"), "empty"),
+    ("hea", "an unknown format", header(("dat 16 ", "dat 17 ")), "unreadable"),
+    ("hea", "data not there", data_gone, "missing"),
+    ("hea", "data elsewhere", data_elsewhere, "outside"),
+    ("hea", "data elsewhere by its name", header(("bad.dat", "../bad.dat")), "unreadable"),
+    ("hea", "data cut", data_cut, "truncated"),
+    ("hea", "flat", leads(lambda signal: signal * 0 + 0.3), "constant"),
+    ("hea", "a flat channel", leads(flat_lead), "silent"),
+    ("hea", "samples marked as invalid", invalid, "not_finite"),
+    ("hea", "another rate", recorded(rate=800), "rate"),
+    ("hea", "channels at two rates", header((" 3200", " 1600"), ("dat 16 ", "dat 16x3 ")), "channels"),
+    ("hea", "another channel", recorded(names=("I", "V1")), "channels"),
+    ("hea", "other units", recorded(units=("uV", "uV")), "scale"),
+    ("hea", "short", leads(lambda signal: signal[:150]), "size"),
+    ("hea", "a copy", copy, "duplicate_across_patients"),
+    ("txt", "zero bytes within", words(note(9) + "\0" + note(10)), "encoding"),
     ("txt", "no bytes", no_bytes, "empty"),
     ("txt", "blank", words(" \n\n"), "empty"),
     ("txt", "not there", gone, "missing"),
@@ -281,12 +447,83 @@ FILES += [
 
 @pytest.mark.parametrize(("suffix", "damage", "kind"), [pytest.param(s, d, k, id=f"{s}: {n}") for s, n, d, k in FILES])
 def test_a_fault_of_a_file_is_found_and_named(good_files, tmp_path, suffix, damage, kind):
-    for row in good_rows(suffix):
-        shutil.copy(good_files / row["file"], tmp_path)
+    copy_good(good_files, tmp_path, suffix)
     damage(tmp_path / f"bad.{suffix}", tmp_path / f"g0.{suffix}")
     found = findings(write_table(tmp_path / "m.csv", [*good_rows(suffix), bad_row(suffix)]))
     assert [(f.file, f.row, f.kind) for f in found if f.kind == kind] == [(f"bad.{suffix}", 7, kind)], found
     assert {f.file for f in found} == {f"bad.{suffix}"}  # and nothing is said of the good ones
+
+
+SERIES_ROWS = [row | {"file": f"g{i}"} for i, row in enumerate(good_rows("dcm"))]
+AS_VOLUMES = "data.modalities={ct: {column: file, kind: volume, spacing: [3, 2, 1.5]}}"
+
+
+@pytest.fixture(scope="session")
+def good_series(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("series")
+    for seed, row in enumerate(SERIES_ROWS):
+        write_series(folder / row["file"], seed)
+    return folder
+
+
+def test_good_series_raise_nothing(good_series):
+    assert findings(write_table(good_series / "m.csv", SERIES_ROWS), AS_VOLUMES) == []
+
+
+def without_a_slice(folder):
+    write_series(folder, 9)
+    (folder / "1.dcm").unlink()  # the third of five, by position
+
+
+def two_series(folder):
+    write_series(folder, 9)
+    write_dicom(folder / "9.dcm", 1, frames(9)[0], SeriesInstanceUID="1.2.1")
+
+
+def a_slice_twice(folder):
+    write_series(folder, 9)
+    shutil.copy(folder / "1.dcm", folder / "9.dcm")
+
+
+def a_slice_cut(folder):
+    write_series(folder, 9)
+    cut(0.5)(folder / "1.dcm", folder / "1.dcm")
+
+
+def a_stray_file(folder):
+    write_series(folder, 9)
+    (folder / "notes.txt").write_text("none")
+
+
+def a_slice_elsewhere(folder):
+    write_series(folder, 9)
+    outside = (folder / "1.dcm").rename(folder.with_name("out.dcm"))
+    (folder / "1.dcm").symlink_to(outside)
+
+
+SERIES = {
+    "a gap": (without_a_slice, "series"),
+    "two series": (two_series, "series"),
+    "a slice twice": (a_slice_twice, "series"),
+    "a slice cut": (a_slice_cut, "truncated"),
+    "a stray file": (a_stray_file, "series"),
+    "a slice elsewhere": (a_slice_elsewhere, "outside"),
+    "no position": (lambda folder: write_series(folder, 9, ImagePositionPatient=None), "series"),
+    "one slice": (lambda folder: write_series(folder, 9, count=1), "series"),
+    "no slice": (lambda folder: folder.mkdir(), "empty"),
+    "no folder": (lambda folder: None, "missing"),
+    "no spacing within slices": (lambda folder: write_series(folder, 9, PixelSpacing=None), "spacing"),
+    "a name": (lambda folder: write_series(folder, 9, PatientName="Doe^Jane"), "personal"),
+    "a copy": (lambda folder: shutil.copytree(folder.parent / "g0", folder), "duplicate_across_patients"),
+}
+
+
+@pytest.mark.parametrize(("damage", "kind"), [*SERIES.values()], ids=[*SERIES])
+def test_a_fault_of_a_dicom_series_is_found_and_named(good_series, tmp_path, damage, kind):
+    shutil.copytree(good_series, tmp_path, dirs_exist_ok=True)
+    damage(tmp_path / "bad")
+    found = findings(write_table(tmp_path / "m.csv", [*SERIES_ROWS, bad_row("dcm", file="bad")]), AS_VOLUMES)
+    assert [(f.file, f.row, f.kind) for f in found] == [("bad", 7, kind)], found
 
 
 @pytest.mark.parametrize(
@@ -379,7 +616,7 @@ def test_a_fault_of_a_table_is_found_and_named(tmp_path, damage, name, kind):
 
 def test_there_are_many_faults_of_every_format_and_every_kind_of_finding():
     planted = [suffix for suffix, *_ in FILES] + ["csv", "parquet"] * len(ROWS) + [name.split(".")[1] for _, name, _ in TABLES.values()]
+    kinds = {kind for *_, kind in FILES} | {kind for rows in (ROWS, TABLES, SERIES) for *_, kind in rows.values()}
     assert len(planted) >= 60 and {*planted} == {*WRITERS, "csv", "parquet"}
-    kinds = {kind for *_, kind in FILES} | {kind for _, kind in ROWS.values()} | {kind for *_, kind in TABLES.values()}
-    elsewhere = {kind for kind in KINDS if kind.startswith(("duplicate", "near_duplicate"))} | {"outside", "shape", "row"}
+    elsewhere = {kind for kind in KINDS if kind.startswith(("duplicate", "near_duplicate"))} | {"shape", "row"}
     assert kinds | elsewhere == {*KINDS}

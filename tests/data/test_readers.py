@@ -1,12 +1,18 @@
 """Facts about the readers: what a good file gives, and the sentence for each way of being bad."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
+from made_files import message, write_nifti, write_record, write_rle, write_series
 from PIL import Image, ImageFile
 
+import mmdx
 from mmdx.data.readers import read_image, read_recording, read_text, read_volume
-from mmdx.data.tables import Place
 from mmdx.errors import InputError, SampleError
 
 RNG = np.random.default_rng(0)
@@ -18,20 +24,6 @@ def wav(tmp_path):
     path = tmp_path / "tone.wav"
     soundfile.write(path, TONE, 2000)
     return path
-
-
-def place(folder):
-    return Place("manifest.csv", 17, "s17", str(folder))
-
-
-def message(read, path, **options):
-    with pytest.raises(SampleError) as caught:
-        read(path, place(path.parent), **options)
-    assert (caught.value.sample_id, caught.value.row, caught.value.file) == ("s17", 17, path.name)
-    text = str(caught.value)
-    assert text.startswith("manifest.csv, row 17: ") and "\n" not in text
-    assert text.endswith("Remove the row, or set data.on_error=quarantine to go on without it.")
-    return text
 
 
 def test_pcm_comes_as_float_between_minus_one_and_one(wav):
@@ -110,6 +102,23 @@ def test_alone_the_sentence_names_the_whole_path(tmp_path):
         read_recording(tmp_path / "no.wav")
 
 
+def test_reading_loads_no_torch(tmp_path):
+    for name in ("pydicom", "nibabel", "wfdb"):
+        pytest.importorskip(name)
+    write_rle(tmp_path / "x.dcm", 0)
+    write_nifti(tmp_path / "x.nii.gz", 0)
+    write_record(tmp_path / "x.hea", 0)
+    write_series(tmp_path / "ct", 0)
+    code = (
+        "import sys; from mmdx.data.readers import READERS as r\n"
+        "r['image']('x.dcm'); r['volume']('ct', spacing=2); r['volume']('x.nii.gz', spacing=2); r['signal']('x.hea'); r['audio']('x.hea')\n"
+        "print([m for m in ('torch', 'monai', 'sklearn', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    root = str(Path(mmdx.__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
 def test_8_bit_images(tmp_path, suffix):
     pixels = RNG.integers(0, 255, (9, 7), dtype=np.uint8)
@@ -173,8 +182,35 @@ def test_text_is_stripped_and_its_encoding_stated(tmp_path):
     assert read_text(tmp_path / "l.txt", encoding="latin-1") == "Hustén"
     assert "is not text in utf-8" in message(read_text, tmp_path / "l.txt")
     assert "has no text" in message(read_text, tmp_path / "blank.txt")
-    with pytest.raises(InputError, match="encoding=nosuch"):
-        read_text(tmp_path / "x.txt", encoding="nosuch")
+    for encoding in ("nosuch", "base64", None, 8):
+        with pytest.raises(InputError, match=f"encoding={encoding}: no such text encoding"):
+            read_text(tmp_path / "x.txt", encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1", "cp850", "gb18030"])
+def test_text_in_any_encoding(tmp_path, encoding):
+    (tmp_path / "x.txt").write_bytes("Hustén\r\nseit März".encode(encoding))
+    assert read_text(tmp_path / "x.txt", encoding=encoding) == "Hustén\nseit März"
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "words"),
+    [
+        ("Husten".encode("utf-16"), "utf-8", "is not text in utf-8: it begins with the mark of utf-16"),
+        ("Husten".encode("utf-16"), "latin-1", "is not text in latin-1: it begins with the mark of utf-16"),
+        ("Husten".encode("utf-8-sig"), "cp1252", "is not text in cp1252: it begins with the mark of utf-8"),
+        ("Husten".encode("utf-32"), "utf-16", "is not text in utf-16: it begins with the mark of utf-32"),
+        (b"Husten", "utf-16", "it has no byte order mark; state utf-16-le or utf-16-be"),
+        ("Husten".encode("utf-16-le"), "utf-16", "it has no byte order mark"),
+        ("Husten".encode("utf-16-le"), "cp1252", "is not text in cp1252: it has zero bytes"),
+        (b"Husten \x81", "cp1252", "is not text in cp1252"),
+        ("Husten".encode("utf-16") + b"x", "utf-16", "is not text in utf-16"),
+        ("Hustén".encode("latin-1"), "ascii", "is not text in ascii"),
+    ],
+)
+def test_text_that_is_not_in_the_stated_encoding(tmp_path, data, encoding, words):
+    (tmp_path / "x.txt").write_bytes(data)
+    assert words in message(read_text, tmp_path / "x.txt", encoding=encoding)
 
 
 def dicom(path, pixels, photometric="MONOCHROME2", **tags):

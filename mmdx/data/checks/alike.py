@@ -13,8 +13,8 @@ ODD = 0.25
 """Files with another property than the others are named one by one up to this share of all; above it the mix is told once."""
 FEWEST = 4
 """Below so many files nothing is usual."""
-KINDS = {"rate": "rate", "channels": "channels", "mode": "mode", "axes": "orientation", "encoding": "encoding"}
-WORDS = {"rate": "sampling rate", "channels": "number of channels", "mode": "image type", "axes": "axes", "encoding": "encoding"}
+KINDS = {"rate": "rate", "channels": "channels", "mode": "mode", "axes": "orientation", "encoding": "encoding", "units": "scale"}
+WORDS = {"rate": "sampling rate", "channels": "channels", "mode": "image type", "axes": "axes", "encoding": "encoding", "units": "units"}
 FACTORS = {"seconds": 10.0, "pixels along a side": 4.0, "slices": 10.0, "mm between voxels": 4.0}
 """By what factor a measure may be larger or smaller than the median."""
 SATURATED = {"share at the largest value": 0.3, "share at the smallest value": 0.6}

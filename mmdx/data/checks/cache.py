@@ -20,8 +20,9 @@ import numpy
 import PIL
 import soundfile
 
+from mmdx.data import readers
 from mmdx.data.checks.files import Task
-from mmdx.data.readers import READERS
+from mmdx.data.readers import READERS, files_of
 
 RACY = 2_000_000_000
 """Nanoseconds: a file that was written so shortly before it was read may have changed since under the same time, and is hashed again."""
@@ -29,6 +30,8 @@ KEPT = 180 * 86400 * 1_000_000_000
 """Nanoseconds after which what nobody asked for is forgotten."""
 TABLE = "CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, seen INTEGER, digest TEXT, facts TEXT)"
 CHUNK = 500
+PACKAGES = ("pydicom", "python-gdcm", "pylibjpeg", "nibabel", "scipy", "wfdb", "ImageHash", "datasketch", "presidio-analyzer")
+"""What reads, resamples and compares, beside what is always there."""
 
 Results = list[tuple[str, dict[str, Any]]]
 """Of each modality of a task its facts as plain values; the modality is empty for a single file or text."""
@@ -45,12 +48,13 @@ class Known(NamedTuple):
 @lru_cache
 def rules() -> str:
     """Hash of what decides on the facts: the code that reads and checks a file, and the decoders' versions."""
-    modules = ["files", "facts", "findings", "sounds", "images", "texts", "personal", "dicom_profile", "fingerprints"]
+    modules = ["files", "facts", "findings", "sounds", "signals", "images", "texts", "personal", "dicom_profile", "fingerprints"]
     sources = [Path(str(importlib.import_module(f"mmdx.data.checks.{name}").__file__)) for name in modules]
-    sources += [Path(str(importlib.import_module(f"mmdx.data.{name}").__file__)) for name in ("readers", "raw", "tables")]
+    sources += [Path(str(importlib.import_module(f"mmdx.data.{name}").__file__)) for name in ("raw", "tables")]
+    sources += sorted(Path(str(readers.__file__)).parent.glob("*.py"))
     code = b"".join(path.read_bytes() for path in sources)
     versions = f"{numpy.__version__} {PIL.__version__} {soundfile.__version__} {soundfile.__libsndfile_version__} {sys.version}"
-    versions += repr([_version(name) for name in ("pydicom", "nibabel", "ImageHash", "datasketch", "presidio-analyzer")])
+    versions += repr([_version(name) for name in PACKAGES])
     return hashlib.blake2b(code + versions.encode(), digest_size=8).hexdigest()
 
 
@@ -142,9 +146,16 @@ class Cache:
 
 
 def stamp_of(task: Task) -> tuple[int, int]:
-    """Size and time of last change of a task's file, in bytes and nanoseconds; -1 where there is none."""
+    """Size and time of last change of a task's file, in bytes and nanoseconds; -1 where there is none.
+
+    Of several files that are read as one (a WFDB record, a DICOM series) a number that stands for all sizes and times, and the latest time.
+    """
     try:
-        status = os.stat(task.path) if task.path else None
+        parts = files_of(Path(task.path)) if task.path else []
+        states = [(str(part), status.st_size, status.st_mtime_ns) for part in parts for status in [os.stat(part)]]
     except OSError:
-        status = None
-    return (status.st_size, status.st_mtime_ns) if status else (-1, -1)
+        states = []
+    if len(states) > 1:
+        code = hashlib.blake2b(repr(states).encode(), digest_size=7).digest()
+        return int.from_bytes(code), max(time for *_, time in states)
+    return (states[0][1], states[0][2]) if states else (-1, -1)

@@ -19,8 +19,8 @@ class Facts:
         content: of what the bytes mean (samples and rate, pixels, words): equal for the same sound as WAV and as FLAC.
             Empty where it could not be read.
         fingerprint: what near duplicates are found by: codes of a sound, hash of an image, MinHash of a text, as hexadecimal digits.
-        kind: image, audio or text: what the fingerprint is of.
-        properties: what should be alike across a cohort: rate, channels, mode, axes, encoding.
+        kind: image, audio, signal or text: what the fingerprint is of.
+        properties: what should be alike across a cohort: rate, channels, units, mode, axes, encoding.
         measures: numbers to compare with the cohort's median.
         faults: kind, severity, and the sentence without table and row.
         personal: what may identify a person, by name of attribute or pattern; never the text itself.

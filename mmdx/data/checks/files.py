@@ -12,10 +12,11 @@ import numpy as np
 from mmdx.data.checks.facts import Facts
 from mmdx.data.checks.findings import ERROR, kind_of_fault
 from mmdx.data.checks.images import examine_image
+from mmdx.data.checks.signals import examine_signal
 from mmdx.data.checks.sounds import examine_sound, ogg_without_end
 from mmdx.data.checks.texts import examine_text, examine_text_file
-from mmdx.data.raw import Recording
-from mmdx.data.readers import READERS, check_file
+from mmdx.data.raw import Recording, Signal
+from mmdx.data.readers import READERS, check_file, files_of
 from mmdx.data.tables import Place
 from mmdx.errors import SampleError
 
@@ -24,7 +25,7 @@ class Task(NamedTuple):
     """What is read once, however many rows name it.
 
     Attributes:
-        kind: the reader's name: image, volume, audio, text, or one of the user's own.
+        kind: the reader's name: image, volume, audio, signal, text, or one of the user's own.
         path: the file; empty for an inline text.
         text: an inline text; empty for a file.
         options: the reader's options, as sorted pairs.
@@ -39,12 +40,15 @@ class Task(NamedTuple):
 
 
 def digest_of(path: str) -> str:
-    """Hash of a file's bytes; empty where it cannot be opened."""
+    """Hash of a file's bytes, or of all files that are read for it; empty where one cannot be opened."""
+    digests = []
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        for part in files_of(Path(path)):
+            with part.open("rb") as file:
+                digests.append(hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest())
     except OSError:
         return ""
+    return digests[0] if len(digests) == 1 else hashlib.blake2b(" ".join(digests).encode(), digest_size=16).hexdigest()
 
 
 def examine(task: Task, readers: Mapping[str, Callable[..., Any]] = READERS) -> Facts:
@@ -76,7 +80,9 @@ def examine(task: Task, readers: Mapping[str, Callable[..., Any]] = READERS) -> 
 def examine_raw(raw: Any, path: Path | None, facts: Facts) -> None:
     """Note what a raw input is like; the path, where it is known, tells more. A kind of the user's own is only read."""
     name = f"file '{path.name}'" if path else "input"
-    if isinstance(raw, Recording):
+    if isinstance(raw, Signal):
+        examine_signal(raw, f"signal {name}", facts)
+    elif isinstance(raw, Recording):
         examine_sound(raw, path, f"audio {name}", facts)
     elif isinstance(raw, np.ndarray):
         examine_image(raw, path, f"image {name}", facts)

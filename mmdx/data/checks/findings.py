@@ -22,9 +22,12 @@ KINDS: dict[str, str] = {
     "not_finite": "NaN or infinite values",
     "clipped": "a sound or an image is cut off at its largest or smallest value",
     "rate": "a sampling rate that is not the one asked for, or not that of the others",
-    "channels": "a sound with another number of channels than the others",
+    "channels": "a sound or signal with other channels than the others, or without the one asked for",
     "mode": "an image with another value type or colour than the others",
     "shape": "one image where a volume is expected",
+    "series": "a folder that is not one DICOM series: slices missing, twice, of several series, or of another size",
+    "spacing": "a volume that does not state the distance between its voxels, where one is asked for",
+    "scale": "values beyond what the file says it can hold, or in other units than the others",
     "size": "an image or sound far larger, smaller, longer or shorter than the others",
     "orientation": "an image that its file says is to be turned, or a volume with other axes than the others or none stated",
     "encoding": "text that is not in the stated encoding, or was damaged by a wrong one",
@@ -50,17 +53,26 @@ KINDS: dict[str, str] = {
 }
 """Every kind with what it means."""
 
+ENDS = (
+    "truncat|end of file|eof|end-of-stream|less than expected|expected [0-9]+ bytes|unexpected end|broken data stream"
+    "|match the expected amount"
+)
+"""Words by which decoders tell that a file ends too early."""
 FAULTS: tuple[tuple[str, str], ...] = (
     ("file '' lies outside", "outside"),
     ("file '' is missing", "missing"),
-    ("has 0 bytes|has no (samples|pixels|text)|has no path", "empty"),
+    ("has 0 bytes|has no (samples|pixels|text)|has no path|holds no file", "empty"),
     ("file '' is a folder", "unreadable"),
     ("is cut short", "truncated"),
-    ("cannot be read.*(truncat|end of file|eof|end-of-stream|less than expected|expected [0-9]+ bytes|unexpected end)", "truncated"),
+    ("DICOM series", "series"),
+    ("states no spacing|cannot be read at spacing", "spacing"),
+    (f"cannot be read.*({ENDS})", "truncated"),
     ("cannot be read", "unreadable"),
+    ("has values beyond", "scale"),
     ("not finite", "not_finite"),
     ("is silent", "silent"),
     ("is constant", "constant"),
+    ("channel named|channels named|no channel|channels of different", "channels"),
     ("sampling rate", "rate"),
     ("expected a volume", "shape"),
     ("is not text in", "encoding"),

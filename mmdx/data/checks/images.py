@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from PIL import Image
 from mmdx.data.checks.dicom_profile import filled_attributes
 from mmdx.data.checks.facts import Facts, hexadecimal
 from mmdx.data.checks.fingerprints import image_code
-from mmdx.data.readers import NIFTI, is_dicom
+from mmdx.data.readers import files_of, is_dicom, is_nifti
+from mmdx.data.readers.nifti import stated_spacing
 
 EXIF_ORIENTATION = 0x0112
 
@@ -32,10 +34,10 @@ def examine_image(image: np.ndarray, path: Path | None, name: str, facts: Facts)
     facts.properties["mode"] = f"{'colour' if image.ndim == 3 and not volume else 'grey'}, {image.dtype.itemsize * 8} bit"
     if path is None:
         return
-    if path.name.lower().endswith(NIFTI):
+    if is_nifti(path):
         _examine_nifti(path, name, facts)
-    elif is_dicom(path):
-        _examine_dicom(path, facts)
+    elif path.is_dir() or is_dicom(path):
+        _examine_dicom(files_of(path), facts)
     else:
         _examine_picture(path, name, facts)
 
@@ -48,24 +50,28 @@ def _examine_picture(path: Path, name: str, facts: Facts) -> None:
         facts.warn("orientation", f"{name} is stored turned or mirrored (EXIF orientation {turn}); other programs may show it otherwise")
 
 
-def _examine_dicom(path: Path, facts: Facts) -> None:
+def _examine_dicom(paths: Sequence[Path], facts: Facts) -> None:
     import pydicom
 
-    data = pydicom.dcmread(path, stop_before_pixels=True)
+    personal: set[str] = set()
+    for path in paths:
+        data = pydicom.dcmread(path, stop_before_pixels=True)
+        personal |= {*filled_attributes(data)}
     stored = int(data.get("BitsStored") or 0)
     facts.properties["mode"] = f"DICOM {data.get('Modality') or 'without modality'}, {data.PhotometricInterpretation}, {stored} bit"
-    facts.personal += filled_attributes(data)
+    facts.personal += sorted(personal)
 
 
 def _examine_nifti(path: Path, name: str, facts: Facts) -> None:
     import nibabel
 
     image: Any = nibabel.load(path)
-    spacing = [float(value) for value in image.header.get_zooms()[:3]]
-    facts.measures["mm between voxels"] = float(np.prod(spacing) ** (1 / 3))
+    spacing = stated_spacing(path, image)
+    if spacing is None:
+        facts.warn("spacing", f"{name} states no distance between voxels, or one of 0")
+    else:
+        facts.measures["mm between voxels"] = float(np.prod(spacing) ** (1 / 3))
     if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
         facts.warn("orientation", f"{name} does not state its orientation (sform and qform codes are 0): left and right cannot be told")
     else:
         facts.properties["axes"] = "".join(code or "?" for code in nibabel.aff2axcodes(image.affine))
-    if not all(np.isfinite(spacing)) or min(spacing) <= 0:
-        facts.warn("orientation", f"{name} states a distance between voxels of {min(spacing):g} mm")

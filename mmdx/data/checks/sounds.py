@@ -11,6 +11,7 @@ import soundfile
 from mmdx.data.checks.facts import Facts, hexadecimal
 from mmdx.data.checks.fingerprints import sound_codes
 from mmdx.data.raw import Recording
+from mmdx.data.readers import is_record
 
 RUN, CLIPPED = 3, 0.001
 """A peak is cut off where as many samples in a row have the largest or smallest value; a sound is clipped with this share of such samples."""
@@ -30,7 +31,7 @@ def examine_sound(recording: Recording, path: Path | None, name: str, facts: Fac
     facts.properties["rate"] = f"{rate} Hz"
     facts.measures["seconds"] = len(samples) / rate
     channels = samples[:, None]
-    if path is not None:
+    if path is not None and not is_record(path):
         facts.properties["channels"] = str(soundfile.info(path).channels)
         if facts.properties["channels"] != "1":
             channels = soundfile.read(path, dtype="float32", always_2d=True)[0]
