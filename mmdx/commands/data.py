@@ -11,6 +11,7 @@ COMMANDS = {
     "check": "read every file and find what is damaged, duplicated, on both sides of a split, or personal",
     "leakage": "can the target be had without the medicine: from the note, the site, the file, what is absent",
     "fetch": "download a public data set, with licence, size and checksums",
+    "card": "describe a data set for people and as Croissant JSON-LD, with counts from the data itself",
 }
 
 
