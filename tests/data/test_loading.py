@@ -52,7 +52,7 @@ def drawn(examples, workers, epochs=2):
 
 def test_workers_and_cache_change_nothing():
     base = drawn(examples(), 0)
-    assert torch.equal(base, drawn(examples(), 2)) and torch.equal(base, drawn(examples(cache="none"), 0))
+    assert torch.equal(base, drawn(examples(), 2)) and torch.equal(base, drawn(examples(memory_gb=0.0), 0))
     assert not torch.equal(base, drawn(examples(seed=1), 0))
 
 
@@ -88,4 +88,4 @@ def test_fingerprint_follows_content_not_what_is_kept():
         cohort.read()
         return cohort.fingerprint
 
-    assert fingerprint() == fingerprint(cache="none") != fingerprint(numbers={"only_b": (1,)})
+    assert fingerprint() == fingerprint(memory_gb=0.0) != fingerprint(numbers={"only_b": (1,)})
