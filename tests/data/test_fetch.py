@@ -779,7 +779,7 @@ def run(*arguments, answer=None, monkeypatch, tty=False):
     data_fetch.main()
 
 
-@pytest.mark.parametrize(("use", "there"), [("data=physionet2016", True), ("data=medmnist data.subset=pneumoniamnist", False)])
+@pytest.mark.parametrize(("use", "there"), [("data=physionet2016", True), ("data=medmnist data.subset=pneumoniamnist", True), ("data=mimic", False)])
 def test_a_line_to_use_is_given_only_where_there_is_a_loader(use, there):
     from mmdx.commands.data_fetch import has_loader
 

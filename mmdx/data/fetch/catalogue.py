@@ -100,7 +100,8 @@ def _medmnist(name: str, subsets: tuple[str, ...], title: str) -> Entry:
     other = "dermamnist" in subsets
     licence = "CC BY-NC 4.0" if subsets == ("dermamnist",) else "CC BY 4.0; dermamnist CC BY-NC 4.0" if other else "CC BY 4.0"
     remotes = tuple(Remote(_ZENODO.format(s), "plain", _MEDMNIST[s][1], f"md5:{_MEDMNIST[s][0]}", f"{s}.npz") for s in subsets)
-    use = "data=medmnist" + (f" data.subset={subsets[0]}" if len(subsets) == 1 else "")
+    task = {"pneumoniamnist": "", "breastmnist": "", "chestmnist": " task=multilabel"}.get(subsets[0], " task=multiclass")
+    use = f"data=medmnist data.subset={subsets[0]} split=given{task}"
     notes = ("The publisher gives MD5, which tells damage but not malice; no SHA-256 is published.",)
     page = "https://zenodo.org/records/10519652"
     return Entry(name, title, licence, _CC_BY_NC if subsets == ("dermamnist",) else _CC_BY, page, remotes, use, notes=notes)
@@ -212,7 +213,7 @@ ENTRIES: dict[str, Entry] = {
                 Remote("https://openi.nlm.nih.gov/imgs/collections/NLMCXR_reports.tgz", "tar.gz", None, None, "NLMCXR_reports.tgz"),
                 Remote("https://openi.nlm.nih.gov/imgs/collections/NLMCXR_png.tgz", "tar.gz", None, None, "NLMCXR_png.tgz", "images"),
             ),
-            "data=openi_reports",
+            "data=openi",
             expects=("ecgen-radiology", "images"),
             finish="openi_table",
             notes=("No checksum or size is published.",),
