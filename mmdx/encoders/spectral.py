@@ -169,12 +169,17 @@ class StatisticsTransform(Transform):
 
 def ranks(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """Rank, 0 to 1, of each of the values [F] among its ascending quantiles [Q, F], interpolated; the middle one among equal ones."""
-    below, upto = (quantiles < values).sum(axis=0), (quantiles <= values).sum(axis=0)  # [F]
-    left, right = (np.take_along_axis(quantiles, np.clip(k, 0, len(quantiles) - 1)[None], axis=0)[0] for k in (upto - 1, upto))
+    last, features = len(quantiles) - 1, np.arange(len(values))
+    below = np.count_nonzero(quantiles < values, axis=0)  # [F]
+    upto = below.copy()
+    equal = np.flatnonzero((below <= last) & (quantiles[np.minimum(below, last), features] == values))
+    if len(equal):
+        upto[equal] = np.count_nonzero(quantiles[:, equal] <= values[equal], axis=0)
+    left, right = quantiles[np.maximum(upto - 1, 0), features], quantiles[np.minimum(upto, last), features]
     gap = right - left
     inside = np.divide(values - left, gap, out=np.zeros_like(gap), where=(gap > 0) & (upto > 0))
     place = np.where(upto > below, (below + upto - 1) / 2, upto - 1 + inside)
-    return np.clip(place, 0, len(quantiles) - 1) / (len(quantiles) - 1)
+    return np.minimum(np.maximum(place, 0), last) / last
 
 
 class SpectralStatistics(nn.Module):
