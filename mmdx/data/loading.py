@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 
 import numpy as np
@@ -90,4 +91,10 @@ def loader(examples: Examples, sampler: EpochSampler, batch_size: int, num_worke
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         generator=torch.Generator(),
+        worker_init_fn=_leave_to_the_parent,
     )
+
+
+def _leave_to_the_parent(worker: int) -> None:
+    """A forked worker's garbage collector passes over what it inherits: to look at it would copy the pages that it lies on."""
+    gc.freeze()
