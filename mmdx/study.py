@@ -120,7 +120,9 @@ class Study:
     def folds(self) -> list[Fold]:
         """The folds, their indices being rows of the data set."""
         table = self.dataset.table.iloc[self.rows].reset_index(drop=True)
-        folds = self.split.folds(table, self.model.task().strata(self.target[self.rows]))
+        target = self.target[self.rows]
+        labels = target if target.ndim > 1 else self.model.task().strata(target)  # of several labels each is spread, not the rarest alone
+        folds = self.split.folds(table, labels)
         return [Fold(f.name, self.rows[f.train], self.rows[f.val], self.rows[f.test]) for f in folds]
 
     def cells(self, folds: list[Fold]) -> Iterator[Cell]:

@@ -1,12 +1,13 @@
 """Nested cross-validation: hyperparameters chosen inside each outer fold's own training and validation rows, never on its test rows.
 
     python scripts/nested_tuning.py RUN --grid optimizer.weight_decay=0.001,0.01,0.1 --grid training.modality_dropout=0.0,0.2 \\
-        -- +experiment=xray_text_pretrained data=covid_cxr data.root=FOLDER split=kfold
+        -- +experiment=xray_text_pretrained data=covid_cxr data.root=FOLDER split=nested
 
-Every combination of the grid is trained on inner folds, drawn like the outer ones (grouped by patient, stratified) from the rows outside the outer
-test part; the one with the highest AUROC over all inner test rows, pooled as the outer ones are, trains the outer model. RUN becomes a run
-folder with config.yaml, predictions.parquet and metrics.json; chosen.json has every combination's inner AUROC. The grid may hold keys of
-training, optimizer, trainer and fusion.
+Every combination of the grid is trained on the inner folds of an outer one, drawn (grouped by patient, stratified) from the rows outside its
+test part: those of split=nested, or of split=file if it was drawn so; under another split, such as leave_one_site_out, as many as --inner says,
+drawn in the same way by the run's seed. The one with the highest AUROC over all inner test rows, pooled as the outer ones are, trains the outer
+model. RUN becomes a run folder with config.yaml, predictions.parquet and metrics.json; chosen.json has every combination's inner AUROC. The grid
+may hold keys of training, optimizer, trainer and fusion.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sklearn.metrics import roc_auc_score
 
 from mmdx.commands.hydra_app import config_folder, telling
 from mmdx.configuration import check_config, resolved
-from mmdx.data.splits import Fold, KFold
+from mmdx.data.splits import Fold, Nested
 from mmdx.errors import InputError
 from mmdx.files import write_json, write_text
 from mmdx.parts import model_plan, study_from, training_plan
@@ -76,15 +77,12 @@ def variant(study: Study, cfg: DictConfig, folder: Path) -> Study:
     return other
 
 
-def inner_auroc(study: Study, outer: Fold, seed: int, folds: int, val: float, criterion: str) -> float:
-    """AUROC over inner folds of the rows outside an outer test part: of all their test rows pooled, or the mean of the folds' own."""
-    rows = np.sort(np.concatenate([outer.train, outer.val]))
-    table = study.dataset.table.iloc[rows].reset_index(drop=True)
+def inner_auroc(study: Study, folds: list[Fold], seed: int, criterion: str) -> float:
+    """AUROC over inner folds: of all their test rows pooled, or the mean of the folds' own."""
     frames = []
-    for fold in KFold(folds, val, seed).folds(table, study.model.task().strata(study.target[rows])):
-        inside = Fold(f"{outer.name}-{fold.name}", rows[fold.train], rows[fold.val], rows[fold.test])
+    for fold in folds:
         with contextlib.redirect_stdout(io.StringIO()):  # a line for each of some hundred models
-            frame = predictions(study, inside, seed)
+            frame = predictions(study, fold, seed)
         frames.append(frame[(frame["split"] == "test") & (frame["modalities"] == frame["modalities"].iloc[0])])
     scored = [pd.concat(frames)] if criterion == "pooled" else frames
     return float(np.mean([roc_auc_score(test["target"], test["prob"]) for test in scored]))
@@ -107,12 +105,14 @@ def tune(run: Path, grid: list[str], inner: int, overrides: list[str], criterion
         raise InputError("nested_tuning: takes task=binary and one seed.")
     write_text(run / CONFIG, OmegaConf.to_yaml(base, resolve=True))
     outer, frames, report = study.folds(), [], []
+    split = study.split if hasattr(study.split, "inner_folds") else Nested(inner=inner, val=study.split.val, inner_seed=base.seed)
+    strata = study.model.task().strata(study.target)
     with tempfile.TemporaryDirectory() as scratch:
         for fold in outer:
-            scores = []
+            scores, folds = [], split.inner_folds(fold, study.dataset.table, strata)
             for i, cfg in enumerate(variants):
                 tried_here = variant(study, cfg, Path(scratch) / f"{fold.name}-{i}")
-                scores.append(inner_auroc(tried_here, fold, base.seed, inner, study.split.val, criterion))
+                scores.append(inner_auroc(tried_here, folds, base.seed, criterion))
             best = int(np.argmax(scores))
             chosen = " ".join(tried[best])
             print(f"{fold.name}: {chosen}, inner AUROC {scores[best]:.3f} (of the grid: {min(scores):.3f} to {max(scores):.3f})", flush=True)
@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--grid", action="append", required=True, metavar="KEY=VALUE,VALUE")
-    parser.add_argument("--inner", type=int, default=5, help="inner folds (5)")
+    parser.add_argument("--inner", type=int, default=5, help="inner folds where the split has none of its own (5)")
     parser.add_argument("--criterion", choices=("pooled", "mean"), default="pooled", help="inner AUROC of all test rows, or the folds' mean (pooled)")
     parser.add_argument("overrides", nargs="+", help="what train.py takes")
     given = parser.parse_args()

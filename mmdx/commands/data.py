@@ -10,6 +10,7 @@ from mmdx.commands.choose import choose
 COMMANDS = {
     "check": "read every file and find what is damaged, duplicated, on both sides of a split, or personal",
     "leakage": "can the target be had without the medicine: from the note, the site, the file, what is absent",
+    "split": "draw a split once, and keep it with the cohort that it was drawn for",
     "fetch": "download a public data set, with licence, size and checksums",
     "card": "describe a data set for people and as Croissant JSON-LD, with counts from the data itself",
 }

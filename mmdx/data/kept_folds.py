@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmdx.data.splits import PARTS, Fold
+from mmdx.data.splits.fold import rows_of
 from mmdx.errors import InputError
 from mmdx.files import write_atomically
 
@@ -29,12 +32,8 @@ class KeptFolds:
     @classmethod
     def of(cls, folds: list[Fold], table: pd.DataFrame, contents: Mapping[int, str]) -> KeptFolds:
         """From the folds of a data set and the content of each of its usable rows."""
-        parts = []
-        for fold in folds:
-            for part in PARTS:
-                rows = getattr(fold, part)
-                ids = table.iloc[rows][["sample_id", "patient_id"]].reset_index(drop=True)
-                parts.append(ids.assign(fold=fold.name, part=part, content=[contents[int(i)] for i in rows]))
+        said = table[["sample_id", "patient_id"]].reset_index(drop=True).assign(content=pd.Series(contents, dtype=object))
+        parts = [said.iloc[getattr(fold, part)].assign(fold=fold.name, part=part) for fold in folds for part in PARTS]
         return cls(pd.concat(parts, ignore_index=True)[["fold", "part", "sample_id", "patient_id", "content"]])
 
     @classmethod
@@ -54,23 +53,33 @@ class KeptFolds:
         write_atomically(folder / FOLDS, lambda path: self.frame.to_parquet(path, index=False))
 
     def folds(self, table: pd.DataFrame) -> list[Fold]:
-        """The folds as rows of a table that has the same samples, in any order."""
-        place = pd.Series(np.arange(len(table)), index=table["sample_id"].astype(str))
-        made = []
-        for name, rows in self.frame.groupby("fold", sort=False):
-            parts = [np.sort(place[rows.loc[rows["part"] == part, "sample_id"].astype(str)].to_numpy(dtype=int)) for part in PARTS]
-            made.append(Fold(str(name), *parts))
-        return made
+        """The folds as rows of a table that has the same samples, in any order.
+
+        Raises:
+            InputError: where it lacks one.
+        """
+        place = rows_of(self.frame["sample_id"], table)
+        if (place < 0).any():
+            gone = self.frame.loc[place < 0, "sample_id"].iloc[0]
+            raise InputError(f"sample '{gone}' of the run is not in the data any more; bring it back, or train again.")
+        fold, names = pd.factorize(self.frame["fold"])
+        in_part = [(self.frame["part"] == part).to_numpy(dtype=bool) for part in PARTS]
+        return [Fold(str(name), *(np.sort(place[here & (fold == number)]) for here in in_part)) for number, name in enumerate(names)]
 
     def unseen(self, table: pd.DataFrame, contents: Mapping[int, str], rows: np.ndarray) -> np.ndarray:
         """Those of some rows that no model of the run was trained on or chosen by, told by their content, whatever they are called.
 
         Where any row of the run is among them, both are of one cohort, and further rows of a patient who was trained on are left out too.
         """
-        learned = self.frame[self.frame["part"] != "test"]
-        known = np.array([contents[int(i)] for i in rows], dtype=object)
-        out = np.isin(known, learned["content"].unique())
-        if np.isin(known, self.frame["content"].unique()).any():
-            patients = table["patient_id"].iloc[rows]
-            out |= (patients.notna() & patients.astype(str).isin(set(learned["patient_id"].dropna().astype(str)))).to_numpy()
+        learned = (self.frame["part"] != "test").to_numpy(dtype=bool)
+        known, patients = pd.Series([contents[int(i)] for i in rows], dtype=object), table["patient_id"].iloc[rows]
+        out = _among(known, self.frame["content"][learned])
+        if _among(known, self.frame["content"]).any():
+            out |= _among(patients, self.frame["patient_id"][learned])
         return rows[~out]
+
+
+def _among(values: pd.Series, others: pd.Series) -> np.ndarray:
+    """Of each value whether it is, as text, one of the others; a missing one never is."""
+    one, other = (pa.array(column.astype(str).where(column.notna()), type=pa.large_string()) for column in (values, others))
+    return np.asarray(pc.is_in(one, value_set=other, skip_nulls=True).to_numpy(zero_copy_only=False)).astype(bool)

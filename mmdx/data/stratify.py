@@ -8,32 +8,38 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.sparse import csr_matrix, hstack
 
-WEIGHTS = {"label": 1000.0, "stratum": 100.0, "row": 10.0, "site": 1.0}
+WEIGHTS = {"label": 1000, "stratum": 100, "row": 10, "site": 1}
 """How much a deviation counts at each level: far enough apart that a level decides between equals of the one before."""
+
+BULK = 50_000
+"""Groups above which those of equal content are dealt in bulk."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """What a split needs to know of a table, in the order of its rows.
+    """What a split needs to know of a table.
 
     Attributes:
-        rank: of each row its place in the order of sample ids, so that the order of rows plays no part.
-        groups: of each row the number of its patient; a row without one is a group of its own.
-        label: of each row the number of its label; of several labels the rarest positive one's.
-        stratum: of each row the number of its label within its site.
-        features: [n, F] what is to be spread evenly: labels, strata, sites, and rows as such; each 0 or 1.
-        weights: [F], from ``WEIGHTS``.
+        groups: [n] the number of each row's patient, a row without one being a group of its own; G groups, numbered in the order of their
+            first sample ids, so that the order of rows plays no part.
+        first: [G] the row with the group's first sample id; its label and stratum are the group's.
+        label: [n] the number of each row's label; of several labels the rarest positive one's, from the rarest of all.
+        stratum: [n] the number of each row's label within its site.
+        content: [G, F] what each group brings of what is to be spread evenly: rows of each label, stratum and site, and rows as such.
+        weights: [F], from ``WEIGHTS``; of several labels the rarer ones count more.
         labels: [n] or [n, L].
         unit: what a group is called.
     """
 
-    rank: np.ndarray
     groups: np.ndarray
+    first: np.ndarray
     label: np.ndarray
     stratum: np.ndarray
-    features: csr_matrix
+    content: csr_matrix
     weights: np.ndarray
     labels: np.ndarray
     unit: str
@@ -41,40 +47,51 @@ class Cohort:
     @classmethod
     def of(cls, table: pd.DataFrame, labels: np.ndarray | None) -> Cohort:
         """The cohort of a data set's table; labels of None are the table's target."""
-        ids = table["sample_id"].astype(str).to_numpy()
-        known = table["patient_id"].notna().to_numpy()
-        owners = [f"patient {p}" if k else f"sample {s}" for p, k, s in zip(table["patient_id"], known, ids, strict=True)]
+        groups, first = _groups(table)
         labels = _labels_of(table) if labels is None else np.asarray(labels)
         label = _numbers(labels) if labels.ndim == 1 else _rarest(labels == 1)
         site = _numbers(table["site"])
         stratum = _numbers(label * (site.max() + 1) + site)
         levels = {
-            "label": _one_hot(label) if labels.ndim == 1 else csr_matrix(labels == 1, dtype=float),
+            "label": _one_hot(label) if labels.ndim == 1 else csr_matrix(labels == 1, dtype=np.int64),
             "stratum": _one_hot(stratum),
             "site": _one_hot(site),
             "row": _one_hot(np.zeros(len(table), dtype=int)),
         }
-        weights = np.concatenate([np.full(level.shape[1], WEIGHTS[name]) for name, level in levels.items()])
+        rarity = dict.fromkeys(WEIGHTS, np.ones(1, dtype=int)) | ({"label": _rarity(labels == 1)} if labels.ndim > 1 else {})
         return cls(
-            rank=np.argsort(np.argsort(ids, kind="stable"), kind="stable"),
-            groups=_numbers(owners),
+            groups=groups,
+            first=first,
             label=label,
             stratum=stratum,
-            features=hstack(list(levels.values()), format="csr"),
-            weights=weights,
+            content=hstack([_one_hot(groups).T.tocsr() @ level for level in levels.values()], format="csr"),
+            weights=np.concatenate([np.full(level.shape[1], WEIGHTS[name]) * rarity[name] for name, level in levels.items()]),
             labels=labels,
-            unit="patients" if known.any() else "samples",
+            unit="patients" if table["patient_id"].notna().any() else "samples",
         )
 
     @property
     def n_groups(self) -> int:
         """Number of groups."""
-        return len(set(self.groups.tolist()))
+        return len(self.first)
 
     @property
     def count(self) -> str:
         """The number of groups in words."""
         return f"{self.n_groups} {self.unit if self.n_groups != 1 else self.unit[:-1]}"
+
+
+def _groups(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row the number of its group, and of each group the row with its first sample id."""
+    ids, known = table["sample_id"].astype(str), table["patient_id"].notna().to_numpy()
+    owners = pd.factorize(table["patient_id"].astype(str))[0]
+    owners[~known] = owners.max(initial=0) + 1 + pd.factorize(ids[~known])[0]
+    by_id = pc.sort_indices(pa.array(ids)).to_numpy()
+    numbered, unique = pd.factorize(owners[by_id])
+    groups, first = np.empty(len(table), dtype=int), np.empty(len(unique), dtype=int)
+    groups[by_id] = numbered
+    first[numbered[::-1]] = by_id[::-1]  # the last one written is the first by id
+    return groups, first
 
 
 def _labels_of(table: pd.DataFrame) -> np.ndarray:
@@ -84,54 +101,93 @@ def _labels_of(table: pd.DataFrame) -> np.ndarray:
 
 
 def _numbers(values: Iterable[Any]) -> np.ndarray:
-    """Of each value its number in their sorted order; None and NaN are values like others."""
-    plain = np.asarray(values) if isinstance(values, np.ndarray) and values.dtype.kind in "iu" else np.array([str(value) for value in values])
-    return np.unique(plain, return_inverse=True)[1]
+    """Of each value its number in their sorted order, that of text where they aren't integers; a missing value is one like others."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        return np.unique(values, return_inverse=True)[1]
+    codes, unique = pd.factorize(pd.Series(values), use_na_sentinel=False)
+    texts = np.array([str(None if pd.isna(value) else value) for value in unique])
+    return np.unique(texts, return_inverse=True)[1][codes]
 
 
 def _rarest(positive: np.ndarray) -> np.ndarray:
-    """Of each row of [n, L] the rarest label that it has, or L where it has none."""
-    rarity = np.where(positive, positive.sum(axis=0), len(positive) + 1)
-    return np.where(positive.any(axis=1), rarity.argmin(axis=1), positive.shape[1])
+    """Of each row of [n, L] the rarest label that it has, numbered from the rarest of all, or L where it has none."""
+    by_rarity = positive[:, np.argsort(positive.sum(axis=0), kind="stable")]
+    return np.where(positive.any(axis=1), by_rarity.argmax(axis=1), positive.shape[1])
 
 
-def _one_hot(numbers: np.ndarray) -> csr_matrix:
-    n = len(numbers)
-    return csr_matrix((np.ones(n), (np.arange(n), numbers)), shape=(n, numbers.max() + 1))
+def _rarity(positive: np.ndarray) -> np.ndarray:
+    """Of each label of [n, L] how many times rarer it is than the most frequent one: so a row too many counts relative to what there is."""
+    count = np.maximum(positive.sum(axis=0), 1)
+    return np.rint(count.max() / count).astype(int)
+
+
+def _one_hot(codes: np.ndarray) -> csr_matrix:
+    n = len(codes)
+    return csr_matrix((np.ones(n, dtype=np.int64), codes, np.arange(n + 1)), shape=(n, codes.max() + 1))
 
 
 def deal(cohort: Cohort, rows: np.ndarray, shares: Sequence[float], rng: np.random.Generator) -> np.ndarray:
     """Deal out the groups of some rows to parts, so that each part has its share of every label, site and label within site.
 
-    Groups go one by one, each to the part that lacks it most: that with the least ``sum_f w_f c_f (2 n_f + c_f) / share``, n_f being
-    what the part has of feature f, c_f what the group brings and w_f the feature's weight. For one feature and groups of one row this is
-    Webster's (Sainte-Lague's) method of apportionment; for groups it is the greedy answer to multiway partitioning. Large groups go first,
-    then label by label and stratum by stratum, so that a stratum too small to be seen by itself is met as by systematic sampling.
+    Large groups go first, then label by label and stratum by stratum, so that a stratum too small to be seen by itself is met as by
+    systematic sampling. Above ``BULK`` groups those that bring the same are dealt first, to each part the whole number of them below its
+    share, and what is left over goes one by one as in a small cohort.
 
     Args:
-        rows: positions in the cohort.
+        rows: positions in the cohort, with all rows of each group.
         shares: of each part, summing to 1.
         rng: draws the order among equals.
 
     Returns:
         The part of each row of ``rows``.
     """
-    owners, first, member = np.unique(cohort.groups[rows], return_index=True, return_inverse=True)
-    n, rank = len(owners), cohort.rank[rows]
-    content = csr_matrix((np.ones(len(rows)), (member, np.arange(len(rows)))), shape=(n, len(rows))) @ cohort.features[rows]  # [G, F]
-    size = np.bincount(member, minlength=n)
-    by_id = np.argsort(rank)  # a group's own label and place are those of its first row by sample id
-    first[member[by_id[::-1]]] = by_id[::-1]
-    chance = np.empty(n, dtype=int)
-    chance[np.argsort(rank[first])] = rng.permutation(n)
-    stratum = rng.permutation(cohort.stratum.max() + 1)[cohort.stratum[rows[first]]]
-    has, per_share = np.zeros((len(shares), content.shape[1])), 1 / np.asarray(shares, dtype=float)
-    part = np.empty(n, dtype=int)
-    for group in np.lexsort((chance, stratum, cohort.label[rows[first]], -size)):
-        at = slice(content.indptr[group], content.indptr[group + 1])
-        names, brings = content.indices[at], content.data[at]
-        cost = (cohort.weights[names] * brings * (2 * has[:, names] + brings)).sum(axis=1) * per_share
-        best = np.flatnonzero(cost <= cost.min() * (1 + 1e-9))
-        part[group] = best[rng.integers(len(best))]
-        has[part[group], names] += brings
-    return part[member]
+    owners = np.flatnonzero(np.bincount(cohort.groups[rows], minlength=cohort.n_groups))
+    content, first = cohort.content[owners], cohort.first[owners]
+    chance = rng.permutation(len(owners))
+    stratum = rng.permutation(cohort.stratum.max() + 1)[cohort.stratum[first]]
+    size = np.bincount(cohort.groups[rows], minlength=cohort.n_groups)[owners]
+    part = _in_bulk(content, shares, chance) if len(owners) > BULK else np.full(len(owners), -1)
+    order = np.lexsort((chance, stratum, cohort.label[first], -size))
+    _one_by_one(part, order[part[order] < 0], content, cohort.weights, shares, rng)
+    place = np.empty(cohort.n_groups, dtype=int)
+    place[owners] = part
+    return place[cohort.groups[rows]]
+
+
+def _in_bulk(content: csr_matrix, shares: Sequence[float], chance: np.ndarray) -> np.ndarray:
+    """Of each group its part, or -1: of m groups with the same content each part gets floor(m share), drawn by ``chance``."""
+    kind = content @ np.random.default_rng(0).integers(2**62, size=content.shape[1])  # two contents have one number with chance 2**-64
+    _, kind, count = np.unique(kind, return_inverse=True, return_counts=True)
+    whole = np.floor(count[:, None] * np.asarray(shares)).astype(int)  # [K, P]
+    runs = np.column_stack([whole, count - whole.sum(axis=1)])
+    part = np.empty(len(kind), dtype=int)
+    part[np.lexsort((chance, kind))] = np.repeat(np.tile([*range(len(shares)), -1], len(count)), runs.ravel())
+    return part
+
+
+def _one_by_one(
+    part: np.ndarray, order: np.ndarray, content: csr_matrix, weights: np.ndarray, shares: Sequence[float], rng: np.random.Generator
+) -> None:
+    """Give each group of an order to the part that lacks it most, and write it into ``part``, which says where the others are.
+
+    That is the part with the least ``sum_f w_f c_f (2 n_f + c_f) / share``, n_f being what the part has of feature f, c_f what the group
+    brings and w_f the feature's weight. For one feature and groups of one row this is Webster's (Sainte-Lague's) method of apportionment;
+    for groups it is the greedy answer to multiway partitioning. Plain numbers, as arrays of so few are slower.
+    """
+    there = [np.asarray(content[part == p].sum(axis=0)).ravel() for p in range(len(shares))]
+    has, weight = np.column_stack(there).tolist(), weights.tolist()  # of each feature what each part has
+    starts, names, amounts, per_share = content.indptr.tolist(), content.indices, content.data, (1 / np.asarray(shares, dtype=float)).tolist()
+    for group in order.tolist():
+        at = slice(starts[group], starts[group + 1])
+        brings = list(zip(names[at].tolist(), amounts[at].tolist(), strict=True))
+        cost = [0] * len(shares)
+        for name, amount in brings:
+            factor = weight[name] * amount
+            cost = [so_far + factor * (2 * n + amount) for so_far, n in zip(cost, has[name], strict=True)]
+        relative = [value * by for value, by in zip(cost, per_share, strict=True)]
+        bound = min(relative) * (1 + 1e-9)
+        best = [p for p, value in enumerate(relative) if value <= bound]
+        chosen = best[0] if len(best) == 1 else best[rng.integers(len(best))]
+        part[group] = chosen
+        for name, amount in brings:
+            has[name][chosen] += amount

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from mmdx.data.kept_folds import KeptFolds
 from mmdx.data.splits import Fold
+from mmdx.errors import InputError
 
 TABLE = pd.DataFrame({"sample_id": [f"s{i}" for i in range(6)], "patient_id": ["p0", "p0", "p1", "p2", None, None]})
 CONTENTS = {i: f"c{i}" for i in range(6)}
@@ -29,3 +31,14 @@ def test_new_rows_of_a_trained_patient_are_left_out_of_the_same_cohort_alone():
     table = pd.DataFrame({"sample_id": ["a", "b"], "patient_id": ["p0", "p9"]})
     assert KEPT.unseen(table, {0: "new", 1: "c3"}, np.arange(2)).tolist() == [1]
     assert KEPT.unseen(table, {0: "new", 1: "newer"}, np.arange(2)).tolist() == [0, 1]  # another cohort whose patients are called alike
+
+
+def test_a_sample_that_is_gone_is_named():
+    with pytest.raises(InputError, match="sample 's4' of the run is not in the data any more"):
+        KEPT.folds(TABLE.drop(index=4))
+
+
+def test_unknown_patients_are_not_taken_for_one():
+    nobody = pd.DataFrame({"sample_id": ["a", "b"], "patient_id": [None, None]})
+    kept = KeptFolds.of([Fold("holdout", np.array([4]), np.array([2]), np.array([3]))], TABLE.assign(patient_id=None), CONTENTS)
+    assert kept.unseen(nobody, {0: "c3", 1: "c4"}, np.arange(2)).tolist() == [0]

@@ -1,16 +1,19 @@
 """Facts about splits: every row tested once, patients whole, labels and sites even, the same from any order of rows."""
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
+from mmdx.data import stratify
 from mmdx.data.covid_cxr import CovidCxr
 from mmdx.data.physionet2016 import Physionet2016
-from mmdx.data.splits import Fold, Given, HoldOut, KFold, LeaveOneSiteOut, Repeated, check_split
+from mmdx.data.splits import Fold, Given, HoldOut, KFold, LeaveOneSiteOut, Nested, Repeated, check_split
 from mmdx.errors import InputError
 
 
@@ -35,7 +38,7 @@ def real(name):
     return Path(os.environ["MMDX_DATA"]) / name
 
 
-SPLITS = [HoldOut(), KFold(), Repeated(repeats=2, folds=3), LeaveOneSiteOut()]
+SPLITS = [HoldOut(), KFold(), Nested(), Repeated(repeats=2, folds=3), LeaveOneSiteOut()]
 
 
 @pytest.mark.parametrize("split", SPLITS, ids=lambda split: type(split).__name__)
@@ -127,6 +130,81 @@ def test_labels_may_be_given_instead_of_the_table_s():
         assert np.bincount(labels[fold.test]).tolist() == [10, 10, 10, 10]
 
 
+def test_of_several_labels_the_rarest_are_as_even_as_iterative_stratification_makes_them():
+    """Sechidis et al. 2011, section 4, reach a deviation of about a row for each label; without groups so does the deal."""
+    rng = np.random.default_rng(1)
+    table = cohort(n=3000).drop(columns="target").assign(site=None)
+    for i, share in enumerate(np.geomspace(0.4, 0.005, 12)):
+        table[f"target_{i}"] = (rng.random(3000) < share).astype(int)
+    counts = pd.DataFrame([table.iloc[fold.test].filter(like="target").sum() for fold in KFold(5).folds(table)])
+    assert (counts - table.filter(like="target").sum() / 5).abs().max().max() < 2
+
+
+def test_inner_folds_test_each_row_outside_the_outer_test_part_once_and_no_other():
+    table = cohort(patients=60)
+    split, labels = Nested(folds=4, inner=3), np.arange(200) % 2
+    assert as_ids(table, split.folds(table)) == as_ids(table, KFold(4).folds(table))
+    for outer in split.folds(table, labels):
+        inner = split.inner_folds(outer, table, labels)
+        assert [fold.name for fold in inner] == [f"{outer.name}-fold{k}" for k in range(3)]
+        assert sorted(np.concatenate([fold.test for fold in inner])) == sorted([*outer.train, *outer.val])
+        for fold in inner:
+            check_split(fold, table)
+            assert not set(outer.test) & {*fold.train, *fold.val, *fold.test}
+
+
+def test_the_order_of_rows_changes_no_inner_fold_and_the_inner_seed_does():
+    table = cohort(patients=60)
+    shuffled = table.sample(frac=1, random_state=3)
+    drawn = [as_ids(t, Nested(3).inner_folds(Nested(3).folds(t)[0], t)) for t in (table, shuffled)]
+    other = Nested(3, inner_seed=1)
+    assert drawn[0] == drawn[1] != as_ids(table, other.inner_folds(other.folds(table)[0], table))
+    assert as_ids(table, Nested(3).folds(table)) == as_ids(table, other.folds(table))
+
+
+def test_too_few_patients_for_the_inner_folds():
+    table = cohort(patients=8)
+    split = Nested(folds=2, inner=9)
+    with pytest.raises(InputError, match="split.inner=9: the data has 4 patients, fewer than folds; give at most 4"):
+        split.inner_folds(split.folds(table)[0], table)
+
+
+def test_the_type_of_columns_changes_nothing():
+    table = cohort(patients=60, sites=("A", "B", None))
+    table.loc[150:, "patient_id"] = None
+    plain = table.astype({"sample_id": object, "patient_id": object, "site": object})
+    arrow = table.astype(dict.fromkeys(("sample_id", "patient_id", "site"), pd.ArrowDtype(pa.string())))
+    assert as_ids(plain, KFold().folds(plain)) == as_ids(arrow, KFold().folds(arrow)) == as_ids(table, KFold().folds(table))
+
+
+@pytest.mark.parametrize("patients", [None, 1500])
+@pytest.mark.parametrize("split", [HoldOut(test=0.3), KFold(7)], ids=lambda split: type(split).__name__)
+def test_groups_dealt_in_bulk_are_as_even_as_those_dealt_one_by_one(split, patients, monkeypatch):
+    table = cohort(n=5000, patients=patients, sites=("A", "B", "B", "C", "D"))
+    monkeypatch.setattr(stratify, "BULK", 0)
+    shuffled = table.sample(frac=1, random_state=3)
+    folds = split.folds(table)
+    assert as_ids(table, folds) == as_ids(shuffled, split.folds(shuffled))
+    for fold in folds:
+        check_split(fold, table)
+        share = len(fold.test) / 5000
+        assert abs(len(fold.test) - (1500 if len(folds) == 1 else 5000 / 7)) < 3
+        assert abs(table["target"].iloc[fold.test].sum() - table["target"].sum() * share) < 2
+        strata = table.iloc[fold.test].groupby(["site", "target"]).size() - table.groupby(["site", "target"]).size() * share
+        assert strata.abs().max() < (2 if patients is None else 9)
+    if len(folds) > 1:
+        assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(5000))
+
+
+def test_a_hundred_thousand_patients_are_dealt_in_seconds():
+    table = cohort(n=200_000, patients=100_000, sites=[f"hospital {i}" for i in range(20)])
+    start = time.process_time()
+    [fold] = HoldOut().folds(table)
+    check_split(fold, table)
+    assert time.process_time() - start < 8  # about 2 on an idle core
+    assert abs(len(fold.test) - 40_000) < 4 and abs(table["target"].iloc[fold.test].mean() - table["target"].mean()) < 1e-4
+
+
 def test_leave_one_site_out_tests_each_site_even_of_one_class():
     table = cohort(sites=("A", "B", "C"))
     table.loc[table["site"] == "C", "target"] = 1
@@ -153,6 +231,7 @@ def sites_with_one_patient():
         (KFold(5), cohort(patients=3), "split.folds=5: the data has 3 patients, fewer than folds; give at most 3."),
         (KFold(5), cohort(n=4), "split.folds=5: the data has 4 samples, fewer than folds"),
         (Repeated(2, 5), cohort(patients=3), "split.folds=5: the data has 3 patients"),
+        (Nested(5), cohort(patients=3), "split.folds=5: the data has 3 patients"),
         (HoldOut(), cohort(patients=2), "split=holdout: the data has 2 patients, and train, val and test need one each"),
         (KFold(2), cohort().assign(target=[1] * 3 + [0] * 197), "val part has only one class (0)"),
         (KFold(5), cohort().assign(target=[1] * 2 + [0] * 198), "part has only one class (0)"),
@@ -177,6 +256,8 @@ def test_what_cannot_be_split_is_refused(split, table, words):
         (lambda: HoldOut(test=1.5), "split.test=1.5: must be greater than 0 and less than 1"),
         (lambda: KFold(val=0), "split.val=0: must be greater than 0 and less than 1"),
         (lambda: KFold(folds=1), "split.folds=1: must be a whole number, at least 2"),
+        (lambda: Nested(inner=1), "split.inner=1: must be a whole number, at least 2"),
+        (lambda: Nested(inner_seed=-1), "split.inner_seed=-1: must be a whole number, at least 0"),
         (lambda: Repeated(repeats=1), "split.repeats=1: must be a whole number, at least 2"),
     ],
 )
