@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ def _counted(words: list[str], out: Path, small_cells: bool) -> tuple[Source, Co
 def _how(words: list[str]) -> str:
     """The words without folders, which are nobody's business."""
     shown = [Path(words[0]).name if "=" not in words[0] else words[0], *words[1:]]
-    return " ".join(word for word in shown if not word.lstrip("+").startswith(("data.root=", "data.path=")))
+    return shlex.join(word for word in shown if not word.lstrip("+").startswith(("data.root=", "data.path=")))
 
 
 def _tell(done: int, of: int) -> None:

@@ -68,6 +68,11 @@ def test_mlcroissant_accepts_every_card_with_and_without_counts(name):
     assert validate(croissant(read_source(FOLDER / f"{name}.yaml"), None)) == []
 
 
+def test_overrides_that_a_data_set_needs_stand_where_it_is_opened():
+    text = markdown(read_source(FOLDER / "medmnist.yaml"), None)
+    assert text.count("data=medmnist data.root=FOLDER data.subset=pneumoniamnist split=given`") == 2
+
+
 def test_mlcroissants_command_validates_a_card():
     pytest.importorskip("mlcroissant")
     command = [str(Path(sys.executable).parent / "mlcroissant"), "validate", "--jsonld", str(CARDS / f"{NAMES[0]}.json")]
@@ -198,6 +203,41 @@ def test_mlcroissant_loads_a_users_own_table(own):
     assert len(records) == 40 and records[7]["samples/age"] == 47.5 and records[7]["samples/label"] == 0
 
 
+def test_names_with_spaces_and_a_column_called_like_its_modality_load(own):
+    mlcroissant = pytest.importorskip("mlcroissant")
+    table = pd.read_csv(own / "cohort.csv").rename(columns={"age": "Age at visit", "note": "Age_at_visit", "xray": "chest film"})
+    table.to_csv(own / "my cohort.csv", index=False)
+    card([str(own / "my cohort.csv")], own)
+    path = own / "my cohort.yaml"
+    path.write_text(path.read_text().replace('"of the modality chest film (image)"', "{what: the film, names: chest film}"))
+    card([str(own / "my cohort.csv")], own)
+    records = list(mlcroissant.Dataset(str(own / "my cohort.json")).records("samples"))
+    assert records[7]["samples/Age_at_visit"].startswith(b"Mrs.") and records[7]["samples/Age_at_visit_"] == 47.5
+    assert "samples/chest_film" in records[7] and "samples/chest_film_content" in records[7]
+
+
+def test_pictures_in_a_folder_and_in_one_below_are_all_in_the_set_of_files(own):
+    (own / "img" / "late").mkdir()
+    (own / "img" / "7.png").rename(own / "img" / "late" / "7.png")
+    table = own / "cohort.csv"
+    table.write_text(table.read_text().replace("img/7.png", "img/late/7.png"))
+    card([str(table)], own)
+    files = json.loads((own / "cohort.json").read_text())["distribution"][1]
+    assert files["includes"] == ["img/**/*.png", "img/*.png"]
+
+
+def test_a_table_of_many_files_is_a_set_of_files(tmp_path):
+    from mmdx.data.cards.count import MOST_FILES, Counts, _count_table
+    from mmdx.data.cards.source import Table
+
+    for number in range(MOST_FILES + 1):
+        (tmp_path / f"{number}.tsv").write_text("0\t1\n")
+    counts = Counts("")
+    _count_table("few", Table("1*.tsv", "pieces"), tmp_path, set(), counts)
+    _count_table("many", Table("*.tsv", "pieces"), tmp_path, set(), counts)
+    assert len(counts.tables["few"]) == 11 and counts.tables["many"] == []
+
+
 def test_a_sample_that_cannot_be_read_is_counted_as_set_aside(own):
     (own / "img" / "3.png").write_bytes((own / "img" / "3.png").read_bytes()[:60])
     card([str(own / "cohort.csv")], own)
@@ -265,8 +305,15 @@ def test_markdown_becomes_plain_text():
     assert plain("**`X` is a hole.** But") == "`X` is a hole. But"
 
 
+def test_a_table_becomes_a_list_of_rows():
+    text = "As it is:\n\n| a | b |\n|---|:--|\n| 1 | `x` |\n\nThat is all, `| c |` too."
+    assert plain(text) == "As it is: a, b; 1, `x`; That is all, `| c |` too."
+
+
 def test_a_points_list_is_a_list_of_statements():
     source = read_source(FOLDER / "openi_reports.yaml")
     data = croissant(source, None)
     assert len(data["rai:dataBiases"]) == 4 and data["rai:dataBiases"][1].startswith("`XXXX` is a hole. De-identification")
     assert data["rai:dataPreprocessingProtocol"][-1].startswith("`OpeniReports.left_out`")
+    biases = croissant(read_source(FOLDER / "yaseen2018.yaml"), None)["rai:dataBiases"]
+    assert len(biases) == 6 and biases[0].startswith("Published accuracies")  # a paragraph before the points

@@ -21,6 +21,8 @@ from mmdx.errors import SampleError
 
 MOST_VALUES = 30
 """A column of metadata with more different values than this is not split by, only their number is told."""
+MOST_FILES = 20
+"""A table of more files than this is a set of files, without the SHA-256 of each."""
 
 
 class Filled(NamedTuple):
@@ -52,7 +54,7 @@ class Counts:
         binary: whether the target is binary.
         smallest: patients of the smallest group that is shown.
         modalities: what the raw inputs of each modality are like.
-        tables: the files of each table.
+        tables: the files of each table; none of one that has many.
         columns: of each table its columns, as far as they are there.
     """
 
@@ -95,7 +97,8 @@ def count(dataset: Any, source: Source, how: str, smallest: int = SMALL, tell: C
 
 def _count_table(name: str, table: Table, root: Path, notes: set[str], counts: Counts) -> None:
     paths = table_paths(root, table.file)
-    counts.tables[name] = [TableFile(path.relative_to(root).as_posix(), _sha256(path), path.stat().st_size) for path in paths]
+    named = paths if len(paths) <= MOST_FILES else []
+    counts.tables[name] = [TableFile(path.relative_to(root).as_posix(), _sha256(path), path.stat().st_size) for path in named]
     if paths and table.columns:
         frame = pd.concat([read_table(path, name) for path in paths], ignore_index=True)
         counts.columns[name] = _columns(frame, table, notes, counts.smallest)

@@ -33,13 +33,16 @@ CONTEXT: dict[str, Any] = {
     "description": {"@container": "@language"},
 }
 _EMPHASIS = re.compile(r"(?<![\w*/-])(\*{1,2})([^*\s](?:[^*]*[^*\s])?)\1(?![\w*/])")
+_TABLE_RULE = re.compile(r"^\|[\s|:-]*-[\s|:-]*\|[ \t]*$", re.MULTILINE)
+_TABLE_ROW = re.compile(r"^\|(.*)\|[ \t]*$", re.MULTILINE)
 TABLES = {
     ".csv": "text/csv",
     ".tsv": "text/tab-separated-values",
     ".parquet": "application/x-parquet",
     ".pq": "application/x-parquet",
+    ".xml": "text/xml",
 }
-"""Media types of tables, as mlcroissant names them."""
+"""Media types of tables, as mlcroissant names them where it reads them."""
 ONE = ("dataCollection", "dataCollectionMissingData", "dataCollectionRawData", "dataSocialImpact", "dataReleaseMaintenancePlan")
 """RAI properties that have one value; the others have a list, an entry for each point of a section."""
 CONTENTS = {"image": "sc:ImageObject", "audio": "sc:AudioObject", "video": "sc:VideoObject"}
@@ -51,6 +54,8 @@ def croissant(source: Source, counts: Counts | None) -> dict[str, Any]:
     Paths are relative to the data set's folder. A table that was counted is a file with its SHA-256; one that was not is a set of files,
     which has none. The counts are a record set of their own, ``counts``, with null for what is hidden or not known.
     """
+    sets = [_record_set(name, table, source, counts) for name, table in source.tables.items() if table.columns] + _counted(counts)
+    known: dict[str, str] = {}
     facts = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -65,8 +70,8 @@ def croissant(source: Source, counts: Counts | None) -> dict[str, Any]:
         "version": source.version,
         "datePublished": source.published,
         **_rai(source.sections),
-        "distribution": _distribution(source, counts),
-        "recordSet": [_record_set(name, table, source, counts) for name, table in source.tables.items() if table.columns] + _counted(counts),
+        "distribution": _without_spaces(_distribution(source, counts), known),
+        "recordSet": _without_spaces(sets, known),
     }
     return {key: value for key, value in facts.items() if value and not (isinstance(value, str) and is_gap(value))}
 
@@ -76,7 +81,7 @@ def _rai(sections: list[Section]) -> dict[str, Any]:
     for section in sections:
         if section.rai and not is_gap(section.text):
             text = section.text.strip()
-            points = re.split(r"^- |\n\n(?=\S)", text, flags=re.MULTILINE) if text.startswith("- ") else [text]
+            points = re.split(r"^- |\n\n(?=\S)", text, flags=re.MULTILINE) if re.search(r"^- ", text, re.MULTILINE) else [text]
             found.setdefault(section.rai, []).extend(plain(point) for point in points if point.strip())
     return {f"rai:{name}": " ".join(values) if name in ONE else values for name, values in found.items()}
 
@@ -100,8 +105,28 @@ def _distribution(source: Source, counts: Counts | None) -> list[dict[str, Any]]
     return parts
 
 
-def _file_set(identity: str, includes: str, encoding: str, what: str) -> dict[str, Any]:
+def _file_set(identity: str, pattern: str, encoding: str, what: str) -> dict[str, Any]:
+    """A set of files; ``**/`` stands for any folders below or none, but mlcroissant takes it for one at least, so both are given."""
+    includes = [pattern, pattern.replace("**/", "")] if "**/" in pattern else pattern
     return {"@type": "cr:FileSet", "@id": identity, "name": identity, **_described(what), "includes": includes, "encodingFormat": encoding}
+
+
+def _without_spaces(part: Any, known: dict[str, str]) -> Any:
+    """The same part without white space in an ``@id``, where mlcroissant refuses it; ``known`` has the ``@id`` of each name."""
+    if isinstance(part, list):
+        return [_without_spaces(one, known) for one in part]
+    if not isinstance(part, dict):
+        return part
+    return {key: _identity(one, known) if key == "@id" else _without_spaces(one, known) for key, one in part.items()}
+
+
+def _identity(name: str, known: dict[str, str]) -> str:
+    if name not in known:
+        identity = "_".join(name.split())
+        while identity in known.values():
+            identity += "_"
+        known[name] = identity
+    return known[name]
 
 
 def _record_set(name: str, table: Table, source: Source, counts: Counts | None) -> dict[str, Any]:
@@ -116,7 +141,8 @@ def _record_set(name: str, table: Table, source: Source, counts: Counts | None) 
             entry["references"] = {**files_of, "extract": {"fileProperty": "filename"}}
             kind = CONTENTS.get(source.modalities[one.names].format.split("/")[0], "sc:Text")
             what = source.modalities[one.names].what
-            fields.append(_field(f"{name}/{one.names}", one.names, what, kind, {**files_of, "extract": {"fileProperty": "content"}}))
+            content = f"{one.names}_content" if one.names in table.columns else one.names
+            fields.append(_field(f"{name}/{content}", content, what, kind, {**files_of, "extract": {"fileProperty": "content"}}))
     return {"@type": "cr:RecordSet", "@id": name, "name": name, **_described(table.what), "field": fields}
 
 
@@ -141,12 +167,16 @@ def _counted(counts: Counts | None) -> list[dict[str, Any]]:
 
 
 def plain(text: str) -> str:
-    """Markdown as one line of plain text; code stays as it is."""
-    text = " ".join(text.split())
+    """Markdown as one line of plain text; code stays as it is, the cells of a table are parted by commas and its rows by semicolons."""
+    text = " ".join(_TABLE_ROW.sub(_row, _TABLE_RULE.sub("", text)).split())
     code = re.findall(r"`[^`]*`", text)
     text = re.sub(r"`[^`]*`", "\0", text)  # a star in code is no emphasis, but emphasis may hold code
     text = _EMPHASIS.sub(r"\2", re.sub(r"\[([^\]]*)\]\(([^)]*)\)", r"\1 (\2)", text))
     return "".join(part for pair in itertools.zip_longest(text.split("\0"), code, fillvalue="") for part in pair)
+
+
+def _row(match: re.Match[str]) -> str:
+    return ", ".join(cell.strip() for cell in match[1].split("|")) + ";"
 
 
 def validate(card: dict[str, Any]) -> list[str]:

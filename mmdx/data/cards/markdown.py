@@ -26,7 +26,7 @@ def markdown(source: Source, counts: Counts | None) -> str:
 
 def _facts(source: Source) -> str:
     licence = source.licence + (f" (<{source.licence_url}>)" if source.licence_url else "")
-    use = f"`data={source.name} data.root=FOLDER`, FOLDER holding {source.layout}" if source.layout else ""
+    use = f"`{_opened(source)}`, FOLDER holding {source.layout}" if source.layout else ""
     facts = {
         "Use": use,
         "Source": f"<{source.url}>" if source.url.startswith("http") else source.url,
@@ -45,8 +45,12 @@ def _facts(source: Source) -> str:
 
 
 def _not_counted(source: Source) -> str:
-    where = "data.root=FOLDER" if source.layout else "..."
-    return f"The data was not there to be counted: `mmdx data card data={source.name} {where}` fills them in."
+    return f"The data was not there to be counted: `mmdx data card {_opened(source)}` fills them in."
+
+
+def _opened(source: Source) -> str:
+    """The overrides that open the data set."""
+    return f"data={source.name} " + (f"data.root=FOLDER {source.overrides}".strip() if source.layout else "...")
 
 
 def _intro(counts: Counts) -> str:

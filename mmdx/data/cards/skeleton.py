@@ -93,7 +93,7 @@ def _modality(dataset: Any, name: str) -> str:
     root, paths_of = folder_of(dataset), files_of(dataset)
     paths = [path for index in range(len(dataset)) for path in paths_of(index).get(name, [])] if root else []
     files = f", {_files(paths, root)}" if root and paths else ""
-    return f"  {_quoted(name)}: {{what: {_gap('what it shows and when it was taken')}{files}}}"
+    return f"  {_quoted(name)}: {{what: {_gap('what it holds, and when and by whom it was made')}{files}}}"
 
 
 def _files(paths: list[Path], root: Path) -> str:
@@ -122,7 +122,8 @@ def _column(cells: pd.Series, role: str) -> str:
     if role.endswith(")") and not role.endswith(f"({TABULAR})"):
         return _quoted(f"of the modality {role}")
     kind = _type(cells)
-    return f"{{what: {_gap(f'meaning and unit; read as {role}')}" + ("}" if kind == "Text" else f", type: {kind}}}")
+    shown = TABULAR if role == f"{TABULAR} ({TABULAR})" else role
+    return f"{{what: {_gap(f'meaning and unit; read as {shown}')}" + ("}" if kind == "Text" else f", type: {kind}}}")
 
 
 def _type(cells: pd.Series) -> str:

@@ -100,6 +100,7 @@ class Source:
         cite: the publication to cite.
         site: what a site is.
         layout: what the folder ``data.root`` holds.
+        overrides: what the data set needs beside ``data.root``, such as ``data.subset=pneumoniamnist``.
         tested_on: whether its loader was tried on the real files.
         tables: by name of the record set.
         sections: prose.
@@ -121,6 +122,7 @@ class Source:
     cite: str = ""
     site: str = ""
     layout: str = ""
+    overrides: str = ""
     tested_on: str = ""
     tables: dict[str, Table] = field(default_factory=dict)
     sections: list[Section] = field(default_factory=list)
