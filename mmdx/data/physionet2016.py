@@ -43,11 +43,12 @@ class Physionet2016:
         self.places: list[Place] = []
         self.paths: list[Path] = []
         names: list[str] = []
+        there: set[str] = set()
         targets: list[int] = []
         for folder in _folders(self.root, databases):
             for place, label in _reference(folder, self.root):
                 try:
-                    if place.sample_id in names:
+                    if place.sample_id in there:
                         raise place.fault(f"recording {place.sample_id} is there a second time")
                     if label not in {"1", "-1"}:
                         raise place.fault(f"recording {place.sample_id} has the label '{label}', expected 1 (abnormal) or -1 (normal)")
@@ -57,6 +58,7 @@ class Physionet2016:
                     self.faults.append(fault)
                     continue
                 names.append(place.sample_id)
+                there.add(place.sample_id)
                 targets.append(int(label == "1"))
                 self.places.append(place)
                 self.paths.append(path)

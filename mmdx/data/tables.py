@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,8 +35,8 @@ class Place(NamedTuple):
 
     def shown(self, path: str | Path) -> str:
         """The path as the table gives it where it lies in the folder, else in full."""
-        path = Path(path)
-        return str(path.relative_to(self.folder)) if self.folder and path.is_relative_to(self.folder) else str(path)
+        text, folder = str(path), f"{self.folder.rstrip(os.sep)}{os.sep}"
+        return text.removeprefix(folder) if self.folder else text
 
     def fault(self, problem: str, path: str | Path | None = None, advice: str = ADVICE) -> SampleError:
         """The error for a problem found here: one sentence with table and row in front and what to do behind."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, NamedTuple
 
 import numpy
@@ -22,7 +23,7 @@ import soundfile
 
 from mmdx.data import readers
 from mmdx.data.checks.files import Task
-from mmdx.data.readers import READERS, files_of
+from mmdx.data.readers import READERS, files_of, is_record
 
 RACY = 2_000_000_000
 """Nanoseconds: a file that was written so shortly before it was read may have changed since under the same time, and is hashed again."""
@@ -150,12 +151,15 @@ def stamp_of(task: Task) -> tuple[int, int]:
 
     Of several files that are read as one (a WFDB record, a DICOM series) a number that stands for all sizes and times, and the latest time.
     """
+    if not task.path:
+        return -1, -1
     try:
-        parts = files_of(Path(task.path)) if task.path else []
-        states = [(str(part), status.st_size, status.st_mtime_ns) for part in parts for status in [os.stat(part)]]
+        status = os.stat(task.path)
+        if not S_ISDIR(status.st_mode) and not is_record(Path(task.path)):
+            return status.st_size, status.st_mtime_ns
+        states = [(str(part), status.st_size, status.st_mtime_ns) for part in files_of(Path(task.path)) for status in [os.stat(part)]]
     except OSError:
-        states = []
-    if len(states) > 1:
-        code = hashlib.blake2b(repr(states).encode(), digest_size=7).digest()
-        return int.from_bytes(code), max(time for *_, time in states)
-    return (states[0][1], states[0][2]) if states else (-1, -1)
+        return -1, -1
+    if not states:
+        return -1, -1
+    return int.from_bytes(hashlib.blake2b(repr(states).encode(), digest_size=7).digest()), max(time for *_, time in states)
