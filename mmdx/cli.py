@@ -30,3 +30,7 @@ def run(command: str, arguments: list[str]) -> None:
     module = importlib.import_module(f"mmdx.commands.{command}")
     sys.argv = [str(Path(str(module.__file__))), *arguments]
     module.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -44,6 +44,7 @@ def evaluate(cfg: DictConfig) -> None:
             trained.data = given
         else:
             trained.data = OmegaConf.merge(trained.data, given)
+        trained.cache = OmegaConf.merge(trained.get("cache") or {}, {k: v for k, v in cfg.cache.items() if v is not None})
         trained.evaluation = cfg.evaluation
     trained = resolved(trained)
     check_values(trained)

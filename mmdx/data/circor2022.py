@@ -85,7 +85,7 @@ class Circor2022:
         self._read(rows, unknown == "leave_out", LOCATIONS if locations is None else locations)
         self.table = self._table(unknown == "class")
         self.record = pd.DataFrame({name: [row[column] for row in self.rows] for name, column in TABULAR.items()}, dtype=object)
-        check_classes(self.table, TABLE)
+        check_classes(self.table, TABLE, self.faults)
 
     def _read(self, rows: pd.DataFrame, without_unknown: bool, wanted: Sequence[str]) -> None:
         """Fills ``rows``, ``places``, ``recordings``, ``faults`` and ``left_out``."""

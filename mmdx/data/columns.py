@@ -86,6 +86,9 @@ def read_source(name: str, spec: Any, frame: pd.DataFrame, kinds: Sequence[str])
         InputError: where the entry is none of these, or the kind is unknown or cannot be told.
     """
     key = f"data.modalities.{name}"
+    usual: bool = isinstance(spec, str | Sequence | Mapping)
+    if not usual:
+        raise InputError(f"{key}={spec}: must be a column, a list of columns (tabular), or {{column: COLUMN, kind: KIND}}.")
     entry = dict(spec) if isinstance(spec, Mapping) else {"column" if isinstance(spec, str) else "columns": spec}
     given = [entry.pop("column", None), entry.pop("columns", None)]
     columns = tuple([given[0]] if isinstance(given[0], str) else given[1] or ())

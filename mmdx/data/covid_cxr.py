@@ -100,7 +100,7 @@ class CovidCxr:
             self.rows.append({str(name): value for name, value in row.items()})
         self.table = self._table(target, min_patients)
         self.record = pd.DataFrame({name: [row[name] for row in self.rows] for name in RECORD}, dtype=object)
-        check_classes(self.table, "metadata.csv")
+        check_classes(self.table, "metadata.csv", self.faults)
 
     def _check(self, row: Mapping[Any, Any], place: Place, first: dict[str, int]) -> None:
         for name in ("patientid", "filename", "finding"):

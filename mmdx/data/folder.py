@@ -75,7 +75,7 @@ class Folder:
         if found and found[0][0]:
             columns["split"] = [split for split, _, _ in found]
         self.table = build_table(columns)
-        check_classes(self.table, f"data.root={self.root}")
+        check_classes(self.table, f"data.root={self.root}", self.faults)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -92,6 +92,8 @@ class Folder:
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     if pattern is None:
         return None
+    if not isinstance(pattern, str):
+        raise InputError(f"data.patient_pattern={pattern!r}: must be text, a regular expression with one group, as in '^([0-9]+)_'.")
     try:
         compiled = re.compile(pattern)
     except re.error as fault:

@@ -70,6 +70,14 @@ class Manifest:
         meta: Sequence[str] = (),
         readers: Mapping[str, Callable[[Path, Place], Any]] | None = None,
     ) -> None:
+        if not isinstance(path, str | Path):
+            raise InputError(f"data.path={path}: must be the path of a CSV or Parquet file.")
+        if not isinstance(sample_id, str):
+            raise InputError(f"data.sample_id={sample_id}: must be the name of the column of ids.")
+        if isinstance(meta, str):
+            raise InputError(f"data.meta={meta}: must be a list of columns, as in [{meta}].")
+        if modalities is not None and not isinstance(modalities, Mapping):
+            raise InputError(f"data.modalities={modalities}: must be a column by name of modality, as in {{image: COLUMN}}, or null.")
         self.path = Path(path).expanduser()
         self.readers = {**READERS, **(readers or {})}
         frame = open_table(self.path, "data.path")
@@ -223,7 +231,7 @@ class Manifest:
 
     def _check_table(self) -> None:
         """Check what no single row shows."""
-        check_classes(self.table, self.path.name)
+        check_classes(self.table, self.path.name, self.faults)
         if "split" in self.ids:
             self._check_patients_apart()
 

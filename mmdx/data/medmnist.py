@@ -131,7 +131,7 @@ class MedMnist:
             "split": parts,
         }
         self.table = build_table(columns | _targets(np.concatenate([labels[split] for split in SPLITS]), SUBSETS[subset]))
-        check_classes(self.table, self.file.name)
+        check_classes(self.table, self.file.name, self.faults)
 
     def _check(self, split: str, labels: np.ndarray, subset: Subset) -> None:
         """Check that images and labels of a part have the published form."""
@@ -189,8 +189,9 @@ def _laid_open(file: Path, name: str, folder: str | Path | None) -> Path:
         raise InputError(f"{file.name}: its arrays cannot be laid open ({fault}). Give a folder with room by data.unpack_to=FOLDER.") from None
     try:
         _mapped(path)
-    except ValueError as fault:
-        raise InputError(f"{file.name}: {name} is not a plain array ({fault}). Get the file anew.") from None
+    except (ValueError, EOFError) as fault:
+        why = f"{name} is not a plain array, or {path} was damaged since ({fault})"
+        raise InputError(f"{file.name}: {why}. Remove that file, or get the first anew.") from None
     return path
 
 

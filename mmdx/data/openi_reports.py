@@ -81,7 +81,7 @@ class OpeniReports:
         found = [{part.strip() for part in cell.split(";")} for cell in rows["Problems"]]
         labels = {"target": [int(names != {NORMAL}) for names in found]} if target == "abnormal" else _labels(found, problems)
         self.table = build_table({"sample_id": rows["uid"], "patient_id": rows["uid"], "site": [None] * len(rows), **labels})
-        check_classes(self.table, self.source)
+        check_classes(self.table, self.source, self.faults)
 
     def _place(self, number: int, uid: str | None) -> Place:
         return Place(self.source, int(number), uid or "", str(self.root))

@@ -64,7 +64,7 @@ class Physionet2016:
                 self.paths.append(path)
         sites = [path.parent.name.removeprefix("training-") for path in self.paths]
         self.table = build_table({"sample_id": names, "patient_id": [None] * len(names), "site": sites, "target": targets})
-        check_classes(self.table, f"data.root={self.root}")
+        check_classes(self.table, f"data.root={self.root}", self.faults)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -137,7 +137,9 @@ class PreparedCohort:
     def _named(self, fault: SampleError, index: int) -> SampleError:
         """A transform knows nothing of samples, so its faults get the name of the sample here."""
         sample_id = str(self.dataset.table["sample_id"].iloc[index])
-        message = str(fault) if sample_id in str(fault) or fault.sample_id else f"sample {sample_id!r}: {fault}"
+        files = [str(path) for paths in getattr(self.dataset, "paths_of", lambda index: {})(index).values() for path in paths]
+        name = f"sample {sample_id!r}" + (f" ({', '.join(files)})" if files else "")
+        message = str(fault) if sample_id in str(fault) or fault.sample_id else f"{name}: {fault}"
         return SampleError(message, sample_id=fault.sample_id or sample_id, file=fault.file, row=fault.row)
 
     def _prepare(self, inputs: Mapping[str, Any]) -> Prepared:

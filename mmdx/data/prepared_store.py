@@ -57,13 +57,15 @@ class PreparedStore:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 value = _grown(json.loads(bytes(arrays["tree"])), arrays)
-            os.utime(path)
-            return value
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError, IsADirectoryError):
             return None
         except Exception:  # damaged, whatever way: it is made anew
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
             return None
+        with contextlib.suppress(OSError):  # another user's, or just removed
+            os.utime(path)
+        return value
 
     def put(self, name: str, value: Any) -> None:
         """Keep a value of dicts, lists, tuples, named tuples, arrays, strings and numbers; anything else is not kept."""
@@ -76,7 +78,7 @@ class PreparedStore:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, lambda temporary: _write(temporary, json.dumps(tree), arrays))
-            self.grown += path.stat().st_size
+            self.grown += sum(array.nbytes for array in arrays.values())
         except OSError as fault:
             if not self.full:
                 print(f"cache {self.folder}: {fault.strerror or fault}; going on without it.", file=sys.stderr)
@@ -86,12 +88,11 @@ class PreparedStore:
 
     def _remove_old(self) -> None:
         entries = []
-        for folder in os.scandir(self.folder):
-            if folder.is_dir(follow_symlinks=False):
-                for entry in os.scandir(folder.path):
-                    with contextlib.suppress(OSError):
-                        status = entry.stat(follow_symlinks=False)
-                        entries.append((status.st_mtime_ns, status.st_size, entry.path))
+        for folder in _listed(self.folder):
+            for entry in _listed(folder.path) if folder.is_dir(follow_symlinks=False) else ():
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    entries.append((status.st_mtime_ns, status.st_size, entry.path))
         self.grown, size = 0, sum(entry[1] for entry in entries)
         if size <= self.bound:
             return
@@ -101,6 +102,13 @@ class PreparedStore:
             size -= bytes_
             if size <= KEPT * self.bound:
                 return
+
+
+def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, nothing where it is gone or not ours to read."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return list(entries)
+    return []
 
 
 def _write(path: Path, tree: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,12 +39,14 @@ def open_table(path: str | Path, key: str) -> pd.DataFrame:
     import pyarrow as pa
 
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{key}={path}: a folder. Give a CSV or Parquet file.")
     if not path.is_file():
         raise InputError(f"{key}={path}: no such file. Give a CSV or Parquet file.")
-    names, columns = _parquet(path) if path.suffix in {".parquet", ".pq"} else _csv(path)
+    names, columns = _parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else _csv(path)
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise InputError(f"{path.name}: column '{twice[0]}' is there more than once. Rename one of them.")
-    table = pa.Table.from_arrays([_cells(column) for column in columns], names=names)
+    table = pa.Table.from_arrays([_cells(column, f"{path.name}: column '{name}'") for name, column in zip(names, columns, strict=True)], names=names)
     release()
     frame = table.to_pandas(types_mapper={pa.large_string(): STRINGS}.get).set_axis(pd.RangeIndex(1, len(table) + 1), axis=0)
     filled = np.zeros(len(frame), dtype=bool)
@@ -87,25 +91,54 @@ def numbers_of(cells: pd.Series) -> np.ndarray | None:
         return values.to_numpy(dtype=float, na_value=np.nan) if values.notna().equals(there) else None
 
 
-def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """One column of any type as strings, whole numbers without a point."""
+def _cells(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """One column of any type as strings: as pandas writes it to CSV, but numbers that are all whole without a point.
+
+    Raises:
+        InputError: where its type has no such form.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
-    if pa.types.is_floating(kind):  # whole numbers with gaps come as floats; an id 17 must not become 17.0
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
-        if pc.all(pc.or_(pc.less(pc.abs(column), 2**53), False)).as_py() and pc.all(pc.equal(pc.floor(column), column)).as_py():
-            column = column.cast(pa.int64())
-        column = column.cast(pa.large_string())
-    elif pa.types.is_integer(kind) or pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_null(kind):
-        column = column.cast(pa.large_string())
+    column = pc.utf8_trim_whitespace(_strings(column, name))
+    column = pc.if_else(pc.is_in(column, value_set=pa.array(MISSING, pa.large_string())), pa.scalar(None, pa.large_string()), column)
+    if pc.all(pc.ends_with(column, ".0")).as_py() and pc.all(pc.match_substring_regex(column, r"^-?[0-9]+[.]0$")).as_py():
+        column = pc.replace_substring(column, ".0", "")  # whole numbers with gaps come as floats; an id 17 must not become 17.0
+    return column
+
+
+def _strings(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind, types = column.type, pa.types
+    if types.is_dictionary(kind):
+        return _strings(column.cast(kind.value_type), name)
+    if types.is_float16(kind):
+        return _strings(column.cast(pa.float32()), name)
+    if types.is_floating(kind):
+        text = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column).cast(pa.large_string())
+        point, nothing = (pa.scalar(part, pa.large_string()) for part in (".0", ""))
+        return pc.if_else(pc.match_substring_regex(text, "^-?[0-9]+$"), pc.binary_join_element_wise(text, point, nothing), text)
+    if types.is_integer(kind) or types.is_large_string(kind) or types.is_string(kind) or types.is_null(kind):
+        return column.cast(pa.large_string())
+    if types.is_nested(kind) and not ((types.is_list(kind) or types.is_large_list(kind)) and _is_text(kind.value_type)):
+        raise InputError(f"{name} has the type {kind}, expected text, numbers, dates, or lists of text. Write each part to a column of its own.")
+    if types.is_nested(kind):  # a bag
+        joined = [None if bag is None else ";".join(part for part in bag if part) for bag in column.to_pylist()]
+    elif types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        raise InputError(f"{name} holds bytes, expected text. Write them as text, or as files that the column names.")
     else:
-        column = pa.chunked_array([pa.array([None if v is None or v != v else str(v) for v in column.to_pandas()], pa.large_string())])
-    column = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.is_in(column, value_set=pa.array(MISSING, pa.large_string())), pa.scalar(None, pa.large_string()), column)
+        values = column.to_pandas()
+        dates = types.is_timestamp(kind) and (values.dropna() == values.dropna().dt.normalize()).all()
+        joined = [None if pd.isna(v) else v.strftime("%Y-%m-%d") if dates else str(v) for v in values]
+    return pa.chunked_array([pa.array(joined, pa.large_string())])
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _parquet(path: Path) -> tuple[list[str], Iterator[Any]]:
@@ -131,10 +164,19 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[Any]]:
     return [name.strip() for name in names], columns()
 
 
+def _check_widths(path: Path, separator: str, width: int) -> None:
+    """Refuse a row with fewer cells than the header, which pandas would fill up."""
+    with contextlib.suppress(csv.Error), path.open(encoding="utf-8-sig", newline="") as file:  # a cell too long for it is none to count
+        for number, row in enumerate(csv.reader(file, delimiter=separator)):
+            if row and len(row) != width:
+                where = f"row {number}" if number else "the header"
+                raise InputError(f"{path.name}: {where} has {len(row)} cells, others have {width}. Give every row as many cells as the header.")
+
+
 def _csv(path: Path) -> tuple[list[str], list[Any]]:
     import pyarrow as pa
 
-    separator = "\t" if path.suffix == ".tsv" else ","
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
     options: Any = dict(sep=separator, dtype=STRINGS, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
     try:  # the header is read as a row: pandas would otherwise take a row that is one cell too long for one with an index
         frame = pd.read_csv(path, header=None, **options)
@@ -145,5 +187,8 @@ def _csv(path: Path) -> tuple[list[str], list[Any]]:
     except pd.errors.ParserError as error:
         reason = str(error).rsplit("error: ", 1)[-1].strip()
         raise InputError(f"{path.name}: {reason}. Put text that holds '{separator}' or a line break in double quotes.") from None
-    header = ["" if pd.isna(name) else str(name).strip() for name in frame.iloc[0]]
+    _check_widths(path, separator, frame.shape[1])
+    header = [str(name).strip() for name in frame.iloc[0].fillna("")]
+    if header.count("") > 1:
+        raise InputError(f"{path.name}: the header has {header.count('')} empty names. Remove the empty columns.")
     return header, [pa.Table.from_pandas(frame.iloc[1:, [i]], preserve_index=False).column(0) for i in range(frame.shape[1])]

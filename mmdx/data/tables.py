@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,20 +99,21 @@ def build_table(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
     return frame
 
 
-def check_classes(table: pd.DataFrame, file: str) -> None:
+def check_classes(table: pd.DataFrame, file: str, faults: Sequence[SampleError] = ()) -> None:
     """Check that there is something to tell apart.
 
     Raises:
         InputError: where no row is left, or a target has one class only.
     """
+    more = f" {len(faults)} rows were set aside, the first for this: {faults[0]}" if faults else ""
     if table.empty:
-        raise InputError(f"{file}: no usable row is left. Mend the rows that were set aside.")
+        raise InputError(f"{file}: no usable row is left.{more}")
     for name in [column for column in table.columns if column == "target" or column.startswith("target_")]:
         classes = sorted({str(value) for value in table[name].dropna().unique() if value != -1 or name == "target"})
         if len(classes) < 2:
             label = "the target" if name == "target" else f"label '{name.removeprefix('target_')}'"
             found = f"class {classes[0]}" if classes else "no labelled row"
-            raise InputError(f"{file}: {label} has only one class in {len(table)} rows ({found}). Give rows of at least two classes.")
+            raise InputError(f"{file}: {label} has only one class in {len(table)} rows ({found}). Give rows of at least two classes.{more}")
 
 
 def sample(table: pd.DataFrame, index: int, inputs: dict[str, Any]) -> Sample:

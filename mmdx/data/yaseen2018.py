@@ -66,7 +66,7 @@ class Yaseen2018:
         self.table = build_table(
             {"sample_id": [place.sample_id for place in self.places], "patient_id": unknown, "site": unknown, "target": labels}
         )
-        check_classes(self.table, f"data.root={self.root}")
+        check_classes(self.table, f"data.root={self.root}", self.faults)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -233,3 +233,42 @@ def test_a_file_that_is_not_there_or_not_text(folder):
 def test_cells_are_kept_as_columns_of_arrow_and_not_as_objects(folder):
     data = Manifest(write(folder))
     assert all(isinstance(dtype, pd.StringDtype) for dtype in [*data.cells.dtypes, data.table["sample_id"].dtype, data.table["patient_id"].dtype])
+
+
+def test_parquet_of_every_type_gives_what_its_csv_gives(folder):
+    frame = pd.DataFrame({
+        "sample_id": [f"s{i}" for i in range(4)],
+        "patient_id": [1.0, 2.0, np.nan, 1.5],
+        "note": [f"a b {i}" for i in range(4)],
+        "meta_half": np.array([0.1, 2, 3, 4], np.float32),
+        "meta_whole": np.array([1, 2, 3, 4], np.float16),
+        "meta_day": pd.to_datetime(["2020-01-01", "2020-02-03", None, "2020-01-01"]),
+        "meta_yes": [True, False, True, True],
+        "label": [0, 1, 0, 1],
+    })
+    frame.to_parquet(folder / "m.parquet")
+    frame.to_csv(folder / "m.csv", index=False)
+    parquet, csv = (Manifest(folder / f"m.{kind}", modalities={"text": "note"}).table for kind in ("parquet", "csv"))
+    pd.testing.assert_frame_equal(parquet, csv)
+    assert parquet["meta_half"].tolist() == ["0.1", "2.0", "3.0", "4.0"] and parquet["meta_whole"].tolist() == ["1", "2", "3", "4"]
+
+
+def test_a_list_of_paths_in_parquet_is_a_bag_and_other_nested_types_are_refused(folder):
+    frame = pd.DataFrame({"sample_id": ["a", "b"], "xray": [["x.png", "y.png"], ["x.png"]], "label": [0, 1]})
+    frame.to_parquet(folder / "m.parquet")
+    assert len(Manifest(folder / "m.parquet", modalities={"xray": {"column": "xray", "kind": "image"}})[0].inputs["xray"]) == 2
+    frame.assign(xray=[{"a": 1}, {"a": 2}]).to_parquet(folder / "m.parquet")
+    with pytest.raises(InputError, match=r"^m.parquet: column 'xray' has the type struct<a: int64>, expected text"):
+        Manifest(folder / "m.parquet")
+
+
+def test_a_row_that_is_too_short_is_named_and_not_filled(folder):
+    path = write(folder, ["1,a b c,0", "2,d e f", "3,g h i,1"], "sample_id,note,label")
+    with pytest.raises(InputError, match=r"^manifest.csv: row 2 has 2 cells, others have 3"):
+        Manifest(path)
+
+
+def test_the_first_fault_is_told_where_it_leaves_one_class(folder):
+    path = write(folder, ["1,a b c,Train,0", "2,d e f,train,1"], "sample_id,note,split,label")
+    with pytest.raises(InputError, match=r"one class in 1 rows .* 1 rows were set aside, the first for this: manifest.csv, row 1: column 'split'"):
+        Manifest(path)
