@@ -185,6 +185,18 @@ def check_data(cfg: DictConfig) -> None:
             raise InputError(f"data.{key}={value}: no such {kind}. {hint}")
 
 
+def state_masks(cfg: DictConfig) -> None:
+    """Put what the file of ``data.masks`` holds in its place, so that a run's config says what was taken out of its texts.
+
+    Raises:
+        InputError: where there is no such file, or it holds something else.
+    """
+    from mmdx.data.masking import read_masks
+
+    if select(cfg, "data.masks", None):
+        cfg.data.masks = read_masks(select(cfg, "data.masks", None))
+
+
 def resolved(cfg: DictConfig) -> DictConfig:
     """The config with every interpolation replaced by its value; what is missing stays so.
 

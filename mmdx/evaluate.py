@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mmdx.configuration import check_data, check_targets, check_values, refuse_interpolations, resolved
+from mmdx.configuration import check_data, check_targets, check_values, refuse_interpolations, resolved, select
+from mmdx.data.masking import read_masks
 from mmdx.errors import InputError
 from mmdx.files import write_text
 from mmdx.run import CONFIG, finish
@@ -39,11 +41,10 @@ def evaluate(cfg: DictConfig) -> None:
     node = OmegaConf.to_container(cfg.data, resolve=False)
     given = {k: v for k, v in node.items() if v is not None} if isinstance(node, dict) else {}
     other = bool(set(given) - set(STEERING))
+    masks = own_masks(trained, given)
     with open_dict(trained):
-        if "_target_" in given:
-            trained.data = given
-        else:
-            trained.data = OmegaConf.merge(trained.data, given)
+        trained.data = given if "_target_" in given else OmegaConf.merge(trained.data, given)
+        trained.data.masks = masks
         trained.cache = OmegaConf.merge(trained.get("cache") or {}, {k: v for k, v in cfg.cache.items() if v is not None})
         trained.evaluation = cfg.evaluation
     trained = resolved(trained)
@@ -71,6 +72,18 @@ def evaluate(cfg: DictConfig) -> None:
     write_provenance(folder, trained, study.cohort.fingerprint, source)
     study.finish(frame)
     finish(study, trained)
+
+
+def own_masks(trained: DictConfig, given: Mapping[Any, Any]) -> dict[str, list[str]]:
+    """What a run takes out of texts, which belongs to its models and goes with them to other data.
+
+    Raises:
+        InputError: where other masks are given.
+    """
+    masks = read_masks(select(trained, "data.masks", None))
+    if given.get("masks") and read_masks(given["masks"]) != masks:
+        raise InputError("data.masks: a run keeps the masks that it was trained with; leave the key out.")
+    return masks
 
 
 def fingerprint_of(source: Path) -> str:

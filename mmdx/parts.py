@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from mmdx.configuration import allowed_packages, named_targets, select
 from mmdx.data.loading import ModalityDropout
+from mmdx.data.masking import Masked, read_masks
 from mmdx.data.prepared_store import PreparedStore
 from mmdx.encoders.tuning import FullTuning
 from mmdx.errors import InputError
@@ -27,7 +28,8 @@ from mmdx.study import Study
 from mmdx.training.plan import EncoderPlan, ModelPlan, TrainingPlan
 from mmdx.types import Transform
 
-LOADING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "root_hint", "path_hint", "extra_metrics", "roles", "target_words")
+LOADING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "root_hint", "path_hint", "extra_metrics", "masks", "roles",
+           "target_words")
 """Keys under ``data`` that are not the data set's own."""
 
 
@@ -98,8 +100,8 @@ def _reason(fault: BaseException, key: str, target: str) -> str:
 
 
 def dataset_from(cfg: DictConfig) -> Any:
-    """The data set; the keys under ``data`` that steer loading are left out."""
-    node = cfg.data.copy()
+    """The data set, its texts without what ``data.masks`` takes out; the keys under ``data`` that steer loading are left out."""
+    node, masks = cfg.data.copy(), read_masks(select(cfg, "data.masks", None))
     with open_dict(node):
         for key in LOADING:
             node.pop(key, None)
@@ -107,7 +109,8 @@ def dataset_from(cfg: DictConfig) -> Any:
             node.pop("modalities")  # nothing is to be encoded but all to be looked at
         elif node.get("modalities") == "encoders":
             node.modalities = sorted({str(part.get("source") or name) for name, part in cfg.encoders.items()})
-    return make(node, "data", "data")
+    dataset = make(node, "data", "data")
+    return Masked(dataset, masks) if masks else dataset
 
 
 def encoder_plan(node: DictConfig, name: str) -> EncoderPlan:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from mmdx.configuration import check_config, resolved, select
+from mmdx.configuration import check_config, resolved, select, state_masks
 from mmdx.errors import InputError
 from mmdx.files import write_text
 
@@ -28,6 +28,7 @@ def run(cfg: DictConfig) -> float | None:
     """
     cfg = resolved(cfg)
     check_config(cfg)
+    state_masks(cfg)
     folder, resume = run_folder(cfg)
     if resume and (folder / "metrics.json").exists():
         check_same(cfg, folder / CONFIG)

@@ -50,7 +50,8 @@ def describe(raw: Any, paths: list[Path] | None = None) -> Description:
         shape = {f"axis_{i}": float(size) for i, size in enumerate(first.shape)}
         if first.ndim > 1:
             shape["aspect"] = first.shape[1] / first.shape[0]
-        return Description(_picture(first), {**file, **shape, "bits": float(first.dtype.itemsize * 8)})
+        content = _picture(first) if first.ndim in (2, 3) else None
+        return Description(content, {**file, **shape, "bits": float(first.dtype.itemsize * 8)})
     if isinstance(first, Mapping):
         return Description(dict(first), file)
     return Description(None, file)

@@ -10,21 +10,28 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 
+from mmdx.audit.association import holm, p_value
 from mmdx.audit.describe import Description, describe
-from mmdx.audit.probes import accuracy, auroc, content_probe, count_words, out_of_fold, question_of, table_probe, take, text_probe
-from mmdx.audit.verdicts import ROLES, RULES, verdict
+from mmdx.audit.encode import MISSING, encode_table, encode_texts, is_text
+from mmdx.audit.probes import Question, accuracy, auroc, out_of_fold, probe, question_of
+from mmdx.audit.record import record_of
+from mmdx.audit.verdicts import MASK, OK, ROLES, RULES, is_nuisance, verdict
+from mmdx.data.masking import Masking
 from mmdx.errors import InputError, SampleError
+from mmdx.evaluation.intervals import Interval
 from mmdx.types import Dataset
 
-MISSING = "(missing)"
-CARRIED_BY = 5
-"""An n-gram is shown only where it is in the texts of at least this many patients."""
+CARRIED_BY, SHOWN, WEIGHT = 5, 10, 0.5
+"""An n-gram is named where it is in the texts of at least this many patients; at most this many, of at least this share of the largest weight."""
+
+Row = dict[str, Any]
 
 
 def audit(dataset: Dataset, roles: Mapping[str, str], words: Sequence[str] = (), seed: int = 0,
-          progress: Callable[[str], None] = lambda what: None) -> list[dict[str, Any]]:
-    """Every row of the audit: ``feature``, ``kind``, ``role``, ``auroc``, ``low``, ``high``, ``n``, ``verdict``, ``advice``, and for texts ``terms``.
+          progress: Callable[[str], None] = lambda what: None, masks: Mapping[str, Sequence[str]] | None = None) -> list[Row]:
+    """Every row of the audit, see ``Audit.rows``.
 
     Args:
         dataset: the cohort; one with a ``record`` (a frame of its source's columns, in the order of ``table``) has these asked too.
@@ -32,147 +39,190 @@ def audit(dataset: Dataset, roles: Mapping[str, str], words: Sequence[str] = (),
         words: names and synonyms of the diagnosis.
         seed: of folds and resamples.
         progress: is told what is being done.
+        masks: of each modality of texts what is taken out of it before anything is asked.
 
     Raises:
         InputError: where a role is unknown or the target has one class only.
     """
-    return list(Audit(dataset, roles, words, seed, progress).rows())
+    return Audit(dataset, roles, words, seed, progress, masks).rows()
 
 
 class Audit:
-    """One pass over a data set, and the questions put to what was found; see ``audit``."""
+    """One pass over a data set, and the questions put to what was found; takes what ``audit`` takes."""
 
     def __init__(
-        self, dataset: Dataset, roles: Mapping[str, str], words: Sequence[str], seed: int, progress: Callable[[str], None]
-    ) -> None:
+        self, dataset: Dataset, roles: Mapping[str, str], words: Sequence[str] = (), seed: int = 0,
+        progress: Callable[[str], None] = lambda what: None, masks: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:  # fmt: skip
         for name, role in roles.items():
             if role not in ROLES:
                 raise InputError(f"data.roles.{name}={role}: must be one of {', '.join(ROLES)}.")
         self.roles, self.seed, self.progress = dict(roles), seed, progress
-        table = dataset.table
+        self.table = table = dataset.table
         labels = [c for c in table if str(c).startswith("target_")]
-        self.groups = table["patient_id"].fillna(table["sample_id"]).to_numpy()
-        self.question = question_of(table["target"] if "target" in table else table[labels], self.groups)
-        self.names = [re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE) for word in words or named_in(self.question.names)]
+        groups = table["patient_id"].fillna(table["sample_id"]).to_numpy()
+        self.question = question_of(table["target"] if "target" in table else table[labels], groups)
+        self.words = [str(word) for word in words] or named_in(self.question.names)
+        self.masking = Masking(self.words)
         self.site = table["site"].fillna(MISSING) if table["site"].notna().any() else None
         progress("reading every sample")
         self.described = _describe_all(dataset)
         self.modalities = [m for m in dataset.modalities if any(m in d for d in self.described)]
-        self.record = _record(dataset, self.described, self.modalities)
+        self.record, self.columns = record_of(dataset, self.described, self.modalities)
+        self.masks = {name: list(words) for name, words in (masks or {}).items()}
+        self._mask()
         unknown = set(self.roles) - set(map(str, self.record)) - set(self.modalities)
         if unknown:
             there = ", ".join([*map(str, self.record), *self.modalities])
             raise InputError(f"data.roles.{min(unknown)}: no such column or modality; there are {there}.")
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Texts, columns, absence, files, site."""
+    def _mask(self) -> None:
+        """Take ``masks`` out of the modalities and out of the columns that they are."""
+        for name, words in self.masks.items():
+            if name not in self.columns:
+                raise InputError(f"data.masks.{name}: no modality of texts; there are {', '.join(self.columns) or 'none'}.")
+            masking = Masking(words)
+            self.record[self.columns[name]] = [masking(t) if isinstance(t, str) else t for t in self.record[self.columns[name]]]
+            for d in self.described:
+                if name in d:
+                    d[name] = d[name]._replace(content=masking(str(d[name].content)))
+
+    def rows(self) -> list[Row]:
+        """Of each thing asked ``feature``, ``kind``, ``role``, ``auroc``, ``low``, ``high``, ``n``, ``p`` (of a nuisance, corrected for all
+        that were asked), ``verdict`` and ``advice``; of a text also ``terms`` and ``names_the_target``, of a site told from a modality ``accuracy``.
+        """
+        return judged(list(self.asked()))
+
+    def asked(self) -> Iterator[Row]:
+        """The rows of texts, columns, absence, files and site, with p-values of their own and not judged yet."""
         for name in map(str, self.record):
             column = self.record[name]
             yield from self._text(name, column) if is_text(column) else self._column(name, column)
         yield from self._absences()
         yield from self._files()
         if self.site is not None and self.site.nunique() > 1:
-            yield self._row("site", "column", "site", table_probe, pd.DataFrame({"site": self.site.astype(object)}))
+            yield self._row("site", "column", "site", encode_table(pd.DataFrame({"site": self.site.astype(object)})))
             yield from self._site_from(self.site)
 
-    def _text(self, name: str, column: pd.Series) -> Iterator[dict[str, Any]]:
-        there = column.notna().to_numpy()
-        texts = column.fillna("").astype(str)
+    def _text(self, name: str, column: pd.Series) -> Iterator[Row]:
+        there = np.flatnonzero(column.notna())
+        texts = column.iloc[there].astype(str).tolist()
         role = self.roles.get(name, "report")
-        counts, names = count_words(texts.tolist())
-        row = self._row(name, "free text", role, text_probe, counts, there)
-        named = int(sum(any(p.search(text) for p in self.names) for text in texts))
-        yield {**row, "terms": self._terms(counts, names, there), "names_the_target": named}
+        row = self._row(name, "free text", role, encode_texts(texts)[0], there)
+        masked = [self.masking(text) for text in texts]
+        named = sum(a != b for a, b in zip(masked, texts, strict=True))
+        yield {**row, "terms": self._terms(texts, there), "names_the_target": named}
         if named:
-            masked, _ = count_words([mask(text, self.names) for text in texts])
-            yield self._row(f"{name}, names masked", "free text", role, text_probe, masked, there)
+            yield self._row(_masked_name(name), "free text", role, encode_texts(masked)[0], there)
 
-    def _column(self, name: str, column: pd.Series) -> Iterator[dict[str, Any]]:
+    def _column(self, name: str, column: pd.Series) -> Iterator[Row]:
         if column.nunique() > 1:
-            yield self._row(name, "column", self.roles.get(name, "prior"), table_probe, pd.DataFrame({name: as_column(column)}))
+            yield self._row(name, "column", self.roles.get(name, "prior"), encode_table(pd.DataFrame({name: column})))
 
-    def _absences(self) -> Iterator[dict[str, Any]]:
+    def _absences(self) -> Iterator[Row]:
         absent = {m: np.array([m not in d for d in self.described]) for m in self.modalities}
         absent |= {str(c): self.record[c].isna().to_numpy() for c in self.record}
         seen: set[bytes] = set()
         for name, where in absent.items():
             if 0 < where.mean() < 1 and where.tobytes() not in seen:
                 seen.add(where.tobytes())
-                yield self._row(f"{name} absent", "absence", "absence", table_probe, pd.DataFrame({"absent": where.astype(float)}))
+                yield self._row(f"{name} absent", "absence", "absence", csr_matrix(where.astype(float)[:, None]))
 
-    def _files(self) -> Iterator[dict[str, Any]]:
+    def _files(self) -> Iterator[Row]:
         for m in self.modalities:
-            frame = pd.DataFrame([d[m].file if m in d else {} for d in self.described]).astype(float)
-            frame = frame.loc[:, frame.nunique() > 1]
             there = np.array([m in d for d in self.described])
+            frame = pd.DataFrame([d[m].file for d in self.described if m in d]).astype(float)
+            frame = frame.loc[:, frame.nunique() > 1]
             if frame.shape[1]:
-                yield {**self._row(f"{m} file ({', '.join(map(str, frame))})", "file", "file", table_probe, frame, there)}
+                name = f"{m} file ({', '.join(map(str, frame))})"
+                yield self._row(name, "file", "file", encode_table(frame), np.flatnonzero(there))
 
-    def _site_from(self, site: pd.Series) -> Iterator[dict[str, Any]]:
+    def _site_from(self, site: pd.Series) -> Iterator[Row]:
         """How well the site is told from each modality; nothing of the target is used."""
-        question = question_of(site, self.groups)
+        question = question_of(site, self.question.groups)
         for m in self.modalities:
             there = np.array([m in d and d[m].content is not None for d in self.described])
-            contents = [d[m].content for d, here in zip(self.described, there, strict=True) if here]
-            if not contents:
-                continue
-            part = question.of(there)
-            inputs: Any
-            if isinstance(contents[0], str):
-                probe, inputs = text_probe, count_words([str(c) for c in contents])[0]
-            else:
-                probe, inputs = content_probe, _frame(contents)
-            self.progress(f"site from {m}")
-            scored = out_of_fold(probe, inputs, part, self.seed)
-            row = _row(f"site from {m}", "site", "site", auroc(scored, part, self.seed), int(there.sum()))
-            yield {**row, "accuracy": round(accuracy(scored, part), 4)}
+            contents: list[Any] = [d[m].content for d, here in zip(self.described, there, strict=True) if here]
+            if contents:
+                text = isinstance(contents[0], str)
+                inputs = encode_texts(contents)[0] if text else encode_table(pd.DataFrame(contents).rename(columns=str))
+                yield self._row(f"site from {m}", "site", "site", inputs, np.flatnonzero(there), question)
 
-    def _row(self, name: str, kind: str, role: str, probe: Callable[[], Any], inputs: Any, there: np.ndarray | None = None) -> dict[str, Any]:
+    def _row(
+        self, name: str, kind: str, role: str, inputs: csr_matrix, there: np.ndarray | None = None, question: Question | None = None
+    ) -> Row:
+        """One thing asked, not judged yet; ``inputs`` has the rows that are ``there``."""
         self.progress(name)
-        rows = np.arange(len(self.groups)) if there is None else np.flatnonzero(there)
-        part = self.question.of(rows)
+        rows = np.arange(len(self.table)) if there is None else there
+        part = (question or self.question).of(rows)
+        row: Row = {"feature": name, "kind": kind, "role": role, "auroc": None, "low": None, "high": None, "n": len(rows), "p": None}
         try:
-            found = auroc(out_of_fold(probe, take(inputs, rows), part, self.seed), part, self.seed)
+            scored = out_of_fold(inputs, part, self.seed)
         except InputError:
-            return {**_row(name, kind, role, None, len(rows)), "advice": "too few samples of a class have it to measure"}
-        return _row(name, kind, role, found, len(rows))
+            return {**row, "found": None, "verdict": OK, "advice": "too few samples of a class have it to measure"}
+        found = auroc(scored, part, self.seed)
+        row |= {key: None if v != v else round(v, 4) for key, v in (("auroc", found.value), ("low", found.low), ("high", found.high))}
+        row["p"] = p_value(inputs, part) if is_nuisance(role) else None
+        return {**row, "found": found, "verdict": OK, "advice": ""} | ({} if question is None else {"accuracy": round(accuracy(scored, part), 4)})
 
-    def _terms(self, counts: Any, words: np.ndarray, there: np.ndarray) -> list[str]:
-        """The n-grams that carry a text's probe, the strongest first, in the texts of at least ``CARRIED_BY`` patients."""
-        known = there & ~np.isnan(self.question.target[:, 0])
-        weights = text_probe().fit(counts[known], self.question.target[known, 0])[1].coef_[0]
-        groups = self.question.groups[known]
-        carried = []
-        for k in np.argsort(-np.abs(weights))[:60]:
-            if len(np.unique(groups[counts[known][:, [k]].toarray()[:, 0] > 0])) >= CARRIED_BY:
-                carried.append(f"{'+' if weights[k] > 0 else '-'}{words[k]}")
-        return carried[:10]
+    def proposed_masks(self, rows: Sequence[Row]) -> dict[str, list[str]]:
+        """Masks for each modality of texts: those in force, the target's names, and of one that is not in order the n-grams that carry it.
+
+        N-grams are learnt, so they come from the rows whose ``split`` is "train" and from nowhere else: without such a column there are none.
+        """
+        train = (self.table["split"] == "train").to_numpy() if "split" in self.table else np.zeros(len(self.table), dtype=bool)
+        verdicts = {row["feature"]: row["verdict"] for row in rows}
+        proposed = {}
+        for m, name in self.columns.items():
+            masks = {*self.masks.get(m, []), *self.words}
+            there = np.flatnonzero(self.record[name].notna() & train)
+            if verdicts.get(name, OK) != OK and len(there):
+                texts = [self.masking(text) for text in self.record[name].iloc[there].astype(str)]
+                masks |= {term[1:] for term in self._terms(texts, there)}
+            if masks:
+                proposed[m] = sorted(masks)
+        return proposed
+
+    def _terms(self, texts: list[str], rows: np.ndarray) -> list[str]:
+        """The n-grams that carry the probe of some rows' texts, with the sign of their weight, the strongest first."""
+        part = self.question.of(rows)
+        inputs, words = encode_texts(texts)
+        known = ~np.isnan(part.target[:, 0])
+        inputs, target, groups = inputs[known], part.target[known, 0], part.groups[known]
+        if len(np.unique(target)) < 2:
+            return []
+        weights = probe().fit(inputs, target).coef_[0].copy()
+        patients = csr_matrix((np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(groups.max() + 1, len(groups)))
+        weights[(patients @ (inputs > 0)).getnnz(axis=0) < CARRIED_BY] = 0.0
+        strongest = np.argsort(-np.abs(weights), kind="stable")[:SHOWN]
+        least = WEIGHT * np.abs(weights).max()
+        return [f"{'+' if weights[k] > 0 else '-'}{words[k]}" for k in strongest if 0 < least <= abs(weights[k])]
+
+
+def judged(asked: Sequence[Row]) -> list[Row]:
+    """The rows with Holm's p-values, verdicts and advice."""
+    rows = [dict(row) for row in asked]
+    nuisances = [row for row in rows if row["p"] is not None]
+    for row, p in zip(nuisances, holm([row["p"] for row in nuisances]), strict=True):
+        row["p"] = round(p, 4)
+    for row in rows:
+        found: Interval | None = row.pop("found")
+        row["verdict"] = OK if found is None else verdict(row["role"], found, row["p"])
+        row["advice"] = row["advice"] if row["verdict"] == OK else RULES[row["role"]].advice
+    in_order = {row["feature"] for row in rows if row["verdict"] == OK}
+    for row in rows:
+        if row["verdict"] != OK and _masked_name(row["feature"]) in in_order:
+            row["advice"] = MASK
+    return rows
+
+
+def _masked_name(name: str) -> str:
+    return f"{name}, names masked"
 
 
 def named_in(names: Sequence[str]) -> list[str]:
     """Words of three letters and more in the names of the outcomes; none where these are numbers."""
     return sorted({word for name in names for word in re.findall(r"[^\W\d_]{3,}", name)})
-
-
-def mask(text: str, names: Sequence[re.Pattern[str]]) -> str:
-    """A text without the given names."""
-    for name in names:
-        text = name.sub(" ", text)
-    return text
-
-
-def is_text(column: pd.Series) -> bool:
-    """Whether a column holds free text: strings of three words and more on average."""
-    cells = column.dropna()
-    return len(cells) > 0 and all(isinstance(c, str) for c in cells) and sum(len(c.split()) for c in cells) >= 3 * len(cells)
-
-
-def as_column(column: pd.Series) -> pd.Series:
-    """Numbers as float with NaN, anything else as text with missing ones named."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    if (numbers.notna() == column.notna()).all():
-        return numbers.astype(float)
-    return pd.Series([MISSING if v is None or v != v else str(v) for v in column], index=column.index, dtype=object)
 
 
 def _describe_all(dataset: Dataset) -> list[dict[str, Description]]:
@@ -187,38 +237,3 @@ def _describe_all(dataset: Dataset) -> list[dict[str, Description]]:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(one, range(len(dataset))))
-
-
-def _record(dataset: Dataset, described: list[dict[str, Description]], modalities: Sequence[str]) -> pd.DataFrame:
-    """The source's columns, the texts and tables of the modalities that are not among them, and what is there to audit subgroups by."""
-    record = getattr(dataset, "record", pd.DataFrame(index=dataset.table.index)).reset_index(drop=True)
-    columns: dict[str, list[Any]] = {}
-    for m in modalities:
-        contents = [d[m].content if m in d else None for d in described]
-        if any(isinstance(c, str) for c in contents):
-            columns[m] = contents
-        for key in sorted({k for c in contents if isinstance(c, dict) for k in c}):
-            columns[key] = [c.get(key) if isinstance(c, dict) else None for c in contents]
-    columns |= {str(c).removeprefix("meta_"): dataset.table[c].tolist() for c in dataset.table if str(c).startswith("meta_")}
-    known = {tuple(_plain(record[c])) for c in record}
-    new = {name: values for name, values in columns.items() if name not in record and tuple(_plain(values)) not in known}
-    return pd.concat([record, pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in new.items()}, index=record.index)], axis=1)
-
-
-def _plain(values: Any) -> list[str]:
-    return ["" if v is None or v != v else str(v) for v in values]
-
-
-def _frame(contents: list[Any]) -> pd.DataFrame:
-    frame = pd.DataFrame(contents)
-    return pd.DataFrame({str(c): as_column(frame[c]) for c in frame})
-
-
-def _row(name: str, kind: str, role: str, found: Any, n: int) -> dict[str, Any]:
-    values = [None, None, None] if found is None else [found.value, found.low, found.high]
-    value, low, high = (None if v is None or v != v else round(float(v), 4) for v in values)
-    said = "ok" if found is None else verdict(role, found)
-    return {
-        "feature": name, "kind": kind, "role": role, "auroc": value, "low": low, "high": high, "n": n, "verdict": said,
-        "advice": RULES[role].advice if said != "ok" else "",
-    }  # fmt: skip

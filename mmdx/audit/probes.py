@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
-from sklearn.impute import SimpleImputer
+from scipy.special import expit, logit
+from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 from mmdx.errors import InputError
 from mmdx.evaluation.intervals import Interval, bootstrap
@@ -69,37 +66,9 @@ def question_of(labels: pd.DataFrame | pd.Series, groups: np.ndarray) -> Questio
     return Question(tuple(names), target, strata, pd.factorize(np.asarray(groups))[0])
 
 
-def count_words(texts: Sequence[str]) -> tuple[csr_matrix, np.ndarray]:
-    """Counts [n, W] of words and pairs of words that are in two texts or more, and their names [W].
-
-    Which words there are is taken from all texts, test rows too: no label is in that, and it is counted once for all folds.
-    """
-    counter = CountVectorizer(ngram_range=(1, 2), min_df=2, strip_accents="unicode", max_features=50_000)
-    try:
-        counts = counter.fit_transform(texts)
-    except ValueError:  # no word is in two texts
-        return csr_matrix((len(texts), 1)), np.array([""])
-    return counts.tocsr(), counter.get_feature_names_out()
-
-
-def text_probe() -> Pipeline:
-    """TF-IDF of counted words, and logistic regression."""
-    return make_pipeline(TfidfTransformer(sublinear_tf=True), LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000, solver="liblinear"))
-
-
-def table_probe(leaf: int = 5) -> Pipeline:
-    """Numbers and categories, missing ones as such, and extremely randomised trees with leaves of at least ``leaf`` rows."""
-    columns = make_column_transformer(
-        (SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), make_column_selector(dtype_include=np.number)),
-        (OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=5, max_categories=50), make_column_selector(dtype_exclude=np.number)),
-    )
-    trees = ExtraTreesClassifier(100, min_samples_leaf=leaf, class_weight="balanced", bootstrap=True, random_state=0, n_jobs=1)
-    return make_pipeline(columns, trees)
-
-
-def content_probe() -> Pipeline:
-    """As ``table_probe``, for the many columns that describe a sound or a picture."""
-    return table_probe(leaf=2)
+def probe() -> LogisticRegression:
+    """Ridge logistic regression: of one column the shrunk rate of each of its values, of a text the weight of its words."""
+    return LogisticRegression(C=0.5, class_weight="balanced", max_iter=1000, solver="liblinear")
 
 
 class Scored(NamedTuple):
@@ -114,7 +83,7 @@ class Scored(NamedTuple):
     scores: np.ndarray
 
 
-def out_of_fold(probe: Callable[[], Pipeline], inputs: Any, question: Question, seed: int) -> list[Scored]:
+def out_of_fold(inputs: csr_matrix, question: Question, seed: int) -> list[Scored]:
     """Scores of every row, once in each repeat.
 
     Raises:
@@ -126,12 +95,11 @@ def out_of_fold(probe: Callable[[], Pipeline], inputs: Any, question: Question, 
         raise InputError("leakage: a class of fewer than two patients cannot be cross-validated; leave it out or join it with another.")
     scored = []
     for repeat in range(REPEATS):
-        split = StratifiedGroupKFold(folds, shuffle=True, random_state=REPEATS * seed + repeat)
-        for train, test in split.split(question.strata, question.strata, question.groups):
+        for train, test in _dealt(_bytes(question.strata), _bytes(question.groups), folds, REPEATS * seed + repeat):
             scores = np.zeros((len(test), len(question.names)))
             for k in range(len(question.names)):
                 known = train[~np.isnan(question.target[train, k])]
-                scores[:, k] = _scores(probe(), inputs, question.target[known, k], known, test)
+                scores[:, k] = _scores(inputs, question.target[known, k], known, test)
             scored.append(Scored(test, scores))
     return scored
 
@@ -141,6 +109,10 @@ def auroc(scored: Sequence[Scored], question: Question, seed: int = 0) -> Interv
 
     Scores of two folds come from two models and are never compared: pooled, they would put a column without information below 0.5, and
     ranks within folds would put a column of few values above its due.
+
+    The bootstrap takes the models as given. That each patient also trains the models of other folds adds to the variance; of the corrections
+    for it that of Nadeau and Bengio (2003, Machine Learning 52:239, equation 9) is used: of k folds, 1 + k / (k - 1) times the variance. The
+    ends are moved out by its root in log odds, within which they cannot leave 0 to 1.
     """
     parts = []
     for rows, scores in scored:
@@ -158,7 +130,18 @@ def auroc(scored: Sequence[Scored], question: Question, seed: int = 0) -> Interv
             warnings.simplefilter("ignore", RuntimeWarning)  # a resample in which no fold has both classes
             return {"auroc": np.nanmean(found, axis=0)}
 
-    return bootstrap(mean, int(question.groups.max()) + 1, len(question.groups), RESAMPLES, seed)["auroc"]
+    found = bootstrap(mean, int(question.groups.max()) + 1, len(question.groups), RESAMPLES, seed)["auroc"]
+    trained_on = 1 - sum(len(rows) for rows, _ in scored) / len(scored) / len(question.groups)
+    return widened(found, float(np.sqrt(1 + 1 / trained_on)))
+
+
+def widened(found: Interval, factor: float) -> Interval:
+    """An interval of something from 0 to 1, its ends so many times as far from the value in log odds."""
+    if not 0 < found.value < 1:
+        return found
+    centre = logit(found.value)
+    low, high = (float(expit(centre + factor * (logit(np.clip(end, 0, 1)) - centre))) for end in (found.low, found.high))
+    return replace(found, low=low, high=high)
 
 
 def accuracy(scored: Sequence[Scored], question: Question) -> float:
@@ -169,15 +152,21 @@ def accuracy(scored: Sequence[Scored], question: Question) -> float:
     return float(np.concatenate(right).mean())
 
 
-def _scores(model: Pipeline, inputs: Any, target: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+@lru_cache(maxsize=4 * REPEATS)
+def _dealt(strata: bytes, groups: bytes, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to train and to test on; drawing takes longer than a probe, and most questions are about the same rows."""
+    labels, patients = (np.frombuffer(codes, dtype=np.int64) for codes in (strata, groups))
+    return list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, patients))
+
+
+def _bytes(codes: np.ndarray) -> bytes:
+    return codes.astype(np.int64).tobytes()
+
+
+def _scores(inputs: csr_matrix, target: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     if len(np.unique(target)) < 2:
         return np.zeros(len(test))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
         warnings.simplefilter("ignore")
-        return model.fit(take(inputs, train), target).predict_proba(take(inputs, test))[:, 1]
-
-
-def take(inputs: Any, rows: np.ndarray) -> Any:
-    """Some rows of a frame, an array or a sparse matrix."""
-    return inputs.iloc[rows] if isinstance(inputs, pd.DataFrame) else inputs[rows]
+        return np.asarray(probe().fit(inputs[train], target).predict_proba(inputs[test])[:, 1])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from mmdx.commands.data_source import composed, overrides_of
@@ -22,11 +23,12 @@ def main() -> None:
     parser.add_argument("source", nargs="+", metavar="SOURCE")
     parser.add_argument("--json", action="store_true", help="the rows as JSON, and nothing else")
     parser.add_argument("--seed", type=int, default=0, help="of folds and resamples (0)")
+    parser.add_argument("--masks", metavar="FILE", type=Path, help="write what could be taken out of the texts, for data.masks=FILE")
     given = parser.parse_intermixed_args()
-    telling(lambda: run(given.source, given.json, given.seed))
+    telling(lambda: run(given.source, given.json, given.seed, given.masks))
 
 
-def run(source: list[str], as_json: bool, seed: int) -> None:
+def run(source: list[str], as_json: bool, seed: int, masks: Path | None = None) -> None:
     """Audit a source; exits with 1 where there is a leak.
 
     Raises:
@@ -35,18 +37,24 @@ def run(source: list[str], as_json: bool, seed: int) -> None:
     if seed < 0:
         raise InputError(f"--seed {seed}: must be 0 or more.")
     cfg = config_of(source)
-    from mmdx.audit.leakage import audit
+    from mmdx.audit.leakage import Audit
     from mmdx.configuration import select
+    from mmdx.data.masking import read_masks
     from mmdx.parts import dataset_from
 
+    in_force = read_masks(select(cfg, "data.masks", None))
+    cfg.data.pop("masks", None)  # the audit takes them out itself, of the source's columns too
     dataset = dataset_from(cfg)
 
     def tell(what: str) -> None:
         if sys.stderr.isatty():
             print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
 
-    rows = audit(dataset, select(cfg, "data.roles", {}), select(cfg, "data.target_words", []), seed, tell)
+    audit = Audit(dataset, select(cfg, "data.roles", None) or {}, select(cfg, "data.target_words", None) or [], seed, tell, in_force)
+    rows = audit.rows()
     tell("")
+    if masks is not None:
+        write_masks(masks, audit.proposed_masks(rows), "split" in dataset.table)
     if as_json:
         print(json.dumps(rows, indent=1, allow_nan=False))
     else:
@@ -66,6 +74,25 @@ def config_of(source: list[str]) -> Any:
     return cfg
 
 
+def write_masks(path: Path, masks: dict[str, list[str]], has_split: bool) -> None:
+    """Write proposed masks, and say on the error stream what was written.
+
+    Raises:
+        InputError: where there is nothing to mask, or the file cannot be written.
+    """
+    if not masks:
+        raise InputError(f"--masks {path}: nothing to mask; there is no modality of texts, or data.target_words and the classes name no word.")
+    from mmdx.files import write_json
+
+    try:
+        write_json(path, masks)
+    except OSError as fault:
+        raise InputError(f"--masks {path}: cannot be written ({fault.strerror}).") from None
+    said = ", ".join(f"{len(words)} words and terms of {name}" for name, words in masks.items())
+    learnt = "" if has_split else "  N-grams are learnt from training rows only, which a column split would name: these are the target's names alone."
+    print(f"{path}: {said}; train without them by data.masks={path}.{learnt}", file=sys.stderr)
+
+
 def show(rows: list[dict[str, Any]]) -> None:
     """One line a row, and below what to do about those that are not ok."""
     from rich.console import Console
@@ -73,13 +100,14 @@ def show(rows: list[dict[str, Any]]) -> None:
 
     console = Console()
     table = Table(box=None, header_style="bold")
-    for name in ("asked", "role", "AUROC", "95 % interval", "n", "verdict"):
-        table.add_column(name, justify="right" if name in ("AUROC", "n") else "left")
+    for name in ("asked", "role", "AUROC", "95 % interval", "n", "p", "verdict"):
+        table.add_column(name, justify="right" if name in ("AUROC", "n", "p") else "left")
     colour = {"ok": "green", "suspect": "yellow", "leak": "red"}
     for row in rows:
         value = "not measured" if row["auroc"] is None else f"{row['auroc']:.3f}"
         low = "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
-        table.add_row(row["feature"], row["role"], value, low, str(row["n"]), f"[{colour[row['verdict']]}]{row['verdict']}[/]")
+        p = "" if row["p"] is None else f"{row['p']:.3f}"
+        table.add_row(row["feature"], row["role"], value, low, str(row["n"]), p, f"[{colour[row['verdict']]}]{row['verdict']}[/]")
     console.print(table)
     for row in rows:
         if row["verdict"] != "ok":

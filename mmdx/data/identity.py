@@ -36,7 +36,11 @@ class Identity:
 
     def __init__(self, dataset: Dataset, transforms: Mapping[str, Transform], sources: Mapping[str, str]) -> None:
         self.dataset = dataset
-        parts = [_code_of(type(dataset)), json.dumps(_plain(vars(dataset)), sort_keys=True), json.dumps(dict(sources), sort_keys=True)]
+        parts = [json.dumps(dict(sources), sort_keys=True)]
+        inner: Any = dataset
+        while inner is not None:  # a data set may stand before another
+            parts += [_code_of(type(inner)), json.dumps(_plain(vars(inner)), sort_keys=True)]
+            inner = vars(inner).get("dataset")
         for name, transform in sorted(transforms.items()):
             parts += [name, _code_of(type(transform)), hashlib.blake2b(pickle.dumps(transform)).hexdigest()]
         self.shared = "\n".join([_code_of(Identity), _versions(), *parts]).encode()

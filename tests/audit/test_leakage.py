@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmdx.audit.leakage import audit, mask
-from mmdx.audit.probes import auroc, out_of_fold, question_of, table_probe
-from mmdx.audit.verdicts import ROLES, RULES, verdict
+from mmdx.audit.encode import encode_table
+from mmdx.audit.leakage import Audit, audit
+from mmdx.audit.probes import auroc, out_of_fold, question_of, widened
+from mmdx.audit.verdicts import MASK, ROLES, RULES, is_nuisance, verdict
 from mmdx.data.raw import Recording
 from mmdx.errors import InputError
 from mmdx.evaluation.intervals import Interval
@@ -81,7 +82,7 @@ def test_the_auroc_of_one_category_is_its_own():
     """Where a column has two values, the best use of it is the value, whose AUROC is (sensitivity + specificity) / 2."""
     data = Notes(scanner=0.8)
     question = question_of(data.table["target"], np.arange(240))
-    found = auroc(out_of_fold(table_probe, data.record[["scanner"]], question, 0), question)
+    found = auroc(out_of_fold(encode_table(data.record[["scanner"]]), question, 0), question)
     positive, called = data.table["target"] == 1, data.record["scanner"] == "A"
     assert found.value == pytest.approx((called[positive].mean() + (~called)[~positive].mean()) / 2, abs=0.02)
 
@@ -89,7 +90,21 @@ def test_the_auroc_of_one_category_is_its_own():
 @pytest.mark.parametrize("role", sorted(RULES))
 def test_a_leak_is_worse_than_what_is_suspect_and_chance_is_neither(role):
     rule = RULES[role]
-    assert rule.leak > rule.suspect and verdict(role, Interval(0.5, 0.4, 0.6)) == "ok" and verdict(role, Interval(1.0, 0.99, 1.0)) == "leak"
+    assert rule.leak[0] > rule.suspect[0] and verdict(role, Interval(0.5, 0.4, 0.6), 0.5) == "ok"
+    assert verdict(role, Interval(1.0, 0.99, 1.0), 0.001) == "leak"
+
+
+@pytest.mark.parametrize("role", [role for role in RULES if is_nuisance(role)])
+def test_a_nuisance_is_suspect_where_chance_would_not_have_done_it(role):
+    found = Interval(0.6, 0.52, 0.68)
+    assert [verdict(role, found, p) for p in (0.04, 0.06)] == ["suspect", "ok"] and verdict(role, Interval(0.54, 0.53, 0.55), 0.001) == "ok"
+
+
+def test_an_interval_is_widened_in_log_odds():
+    found = widened(Interval(0.9, 0.8, 0.95), 2.0)
+    odds = [p / (1 - p) for p in (0.9, 0.8, found.low)]
+    assert odds[2] / odds[1] == pytest.approx(odds[1] / odds[0]) and 0.95 < found.high < 1
+    assert widened(Interval(1.0, 1.0, 1.0), 2.0) == Interval(1.0, 1.0, 1.0) and widened(Interval(0.5, 0.0, 1.0), 2.0).high == 1.0
 
 
 def test_patients_without_a_row_are_not_drawn():
@@ -97,14 +112,49 @@ def test_patients_without_a_row_are_not_drawn():
     assert question.of(np.array([1, 3])).groups.tolist() == [0, 1]
 
 
-def test_masking_takes_whole_words_only():
-    import re
+class Named(Notes):
+    """Notes of which only the diagnosis itself says anything, and the modality that one of them is; some rows are to train on."""
 
-    assert mask("covid, covidien", [re.compile(r"\bcovid\b", re.IGNORECASE)]) == " , covidien"
+    def __init__(self, split: bool = True) -> None:
+        super().__init__()
+        said = np.where(self.table["target"] == 1, "Pneumonia", "")
+        self.record["untold"] = [f"{text} {word}" for text, word in zip(self.record["untold"], said, strict=True)]
+        if split:
+            self.table["split"] = np.where(np.arange(240) < 160, "train", "test")
+
+
+def test_where_masking_mends_it_that_is_the_advice_and_the_masks_can_be_applied():
+    audited = Audit(Named(), {}, ["pneumonia"])
+    rows = {row["feature"]: row for row in audited.rows()}
+    assert rows["untold"]["verdict"] == "leak" and rows["untold"]["advice"] == MASK and rows["untold, names masked"]["verdict"] == "ok"
+    assert rows["told"]["advice"] == RULES["report"].advice  # other words give it away as well
+    masks = audited.proposed_masks(list(rows.values()))
+    assert set(masks) == {"note"} and "pneumonia" in masks["note"]
+    again = {row["feature"]: row for row in audit(Named(), {}, ["pneumonia"], masks=masks)}
+    assert again["untold"]["verdict"] == "ok" and again["untold"]["names_the_target"] == 0
+
+
+def test_terms_to_mask_are_learnt_from_training_rows_alone():
+    data = Named()
+    late = (data.table["split"] == "test") & (data.table["target"] == 1)
+    data.record["untold"] = [f"{text} {'effusion' if there else 'opacity' if t else ''}" for text, there, t in
+                             zip(data.record["untold"], late, data.table["target"], strict=True)]  # fmt: skip
+    audited = Audit(data, {}, ["pneumonia"])
+    rows = [{"feature": "untold", "verdict": "leak"}]
+    assert "opacity" in audited.proposed_masks(rows)["note"] and "effusion" not in audited.proposed_masks(rows)["note"]
+    assert Audit(Named(split=False), {}, ["pneumonia"]).proposed_masks(rows) == {"note": ["pneumonia"]}
+
+
+def test_an_input_of_one_axis_has_a_file_and_no_picture():
+    from mmdx.audit.describe import describe
+
+    assert describe(np.zeros(7)).content is None and describe(np.zeros(7)).file["axis_0"] == 7.0
 
 
 def test_wrong_roles_are_named():
     with pytest.raises(InputError, match=r"data.roles.told=honest: must be one of prior"):
         audit(Notes(), {"told": "honest"})
+    with pytest.raises(InputError, match=r"data.masks.sound: no modality of texts; there are note"):
+        audit(Notes(), {}, masks={"sound": ["beat"]})
     with pytest.raises(InputError, match=r"data.roles.nothing: no such column or modality; there are told"):
         audit(Notes(), {"nothing": "prior"})

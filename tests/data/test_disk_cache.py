@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mmdx.data.manifest import Manifest
+from mmdx.data.masking import Masked
 from mmdx.data.prepare import PreparedCohort
 from mmdx.data.prepared_store import PreparedStore
 from mmdx.encoders.image import ImageTransform
@@ -154,3 +155,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cache\.root=.*file/cache: .*; name a folder"):
         PreparedStore(tmp_path / "file" / "cache", 1)
+
+
+def test_masks_make_entries_of_their_own(folder):
+    for i in range(6):
+        (folder / f"{i}.txt").write_text(f"word number {i}")
+    (folder / "m.csv").write_text("\n".join(["sample_id,note,label", *(f"s{i},{i}.txt,{i % 2}" for i in range(6))]) + "\n")
+    found = []
+    for masks in ([], ["number"], [f"w{i}" for i in range(200)], ["number"]):
+        data = Masked(Manifest(folder / "m.csv"), {"note": masks}) if masks else Manifest(folder / "m.csv")
+        made = PreparedCohort(data, {"note": Transform()}, store=PreparedStore(folder / "cache", 1.0))
+        made.read()
+        found.append(made[2]["note"])
+    assert found == [["word number 2"], ["word   2"], ["word number 2"], ["word   2"]]
