@@ -19,6 +19,9 @@ LAYOUT = "CLASS/file, or SPLIT/CLASS/file with the splits train, val and test"
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
 MEND = "remove it, or set data.on_error=quarantine to go on without it"
 
+LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+"""What operating systems leave in folders and archives."""
+
 
 class Folder:
     """Files sorted into one folder for each class, one row a file.
@@ -134,7 +137,7 @@ def _folders(parent: Path, root: Path) -> list[Path]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in LITTER)
 
 
 def _kind(path: Path, place: Place) -> str:

@@ -113,7 +113,7 @@ def _listed(root: Path) -> pd.DataFrame:
 
 def _chosen(films: pd.DataFrame, views: Sequence[str] | None) -> pd.DataFrame:
     """The films of the views asked for."""
-    films = films.dropna(subset=["uid", "filename"])
+    films = films.dropna(subset=["uid", "filename"]).drop_duplicates(["uid", "filename"])
     if views is None:
         return films
     there = sorted(films["projection"].dropna().unique())

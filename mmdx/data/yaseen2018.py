@@ -54,6 +54,8 @@ class Yaseen2018:
             for path in _recordings(self.root, name):
                 place = Place(sample_id=path.stem, folder=str(self.root))
                 try:
+                    if not re.fullmatch(rf"New_{name}_\d+\.wav", path.name):
+                        raise place.fault(f"audio file '{place.shown(path)}' is not called New_{name}_NUMBER.wav, as all of {name} are", path)
                     check_file(path, "audio", place)
                 except SampleError as fault:
                     self.faults.append(fault)
@@ -84,7 +86,7 @@ def _recordings(root: Path, name: str) -> list[Path]:
     folders = [folder for folder in (root / name, *sorted(root.glob(f"{name}_New_*"))) if folder.is_dir()]
     if not folders:
         raise InputError(f"data.root={root}: there is no folder {name} ({CLASSES[name]}) in it. Give the folder that holds {LAYOUT}.")
-    found = sorted(path for path in folders[0].iterdir() if re.fullmatch(rf"New_{name}_\d+\.wav", path.name))
+    found = sorted(path for path in folders[0].iterdir() if path.suffix.lower() == ".wav" and not path.name.startswith("."))
     if not found:
         raise InputError(f"data.root={root}: the folder {folders[0].name} holds no New_{name}_001.wav, New_{name}_002.wav, ... Get it anew.")
     return found

@@ -110,3 +110,12 @@ def test_files_that_cannot_be_used_are_faults(tmp_path):
     words = ["file 'benign/notes.pdf' is of no kind that can be read (.png, ", "image file 'malignant/p1_1.png' has 0 bytes"]
     data = Folder(tmp_path)
     assert len(data) == 5 and all(str(fault).startswith(word) for word, fault in zip(words, data.faults, strict=True))
+
+
+def test_what_systems_leave_behind_is_no_class(tmp_path):
+    root = write(tmp_path)
+    rows = len(Folder(root))
+    (root / "__MACOSX").mkdir()
+    (next(path for path in root.iterdir() if path.is_dir() and path.name != "__MACOSX") / "Thumbs.db").write_bytes(b"x")
+    data = Folder(root)
+    assert len(data) == rows and not data.faults

@@ -65,3 +65,10 @@ def test_an_empty_file_is_a_fault_and_another_rate_one_when_read(root):
     assert [str(fault) for fault in data.faults] == ["audio file 'MS/New_MS_002.wav' has 0 bytes."] and len(data) == 14
     with pytest.raises(SampleError, match="'N/New_N_001.wav' has a sampling rate of 4000 Hz, expected 8000 Hz"):
         data[11]
+
+
+def test_a_sound_of_another_name_is_told_and_not_passed_over(root):
+    (root / "AS" / "New_AS_001.wav").rename(root / "AS" / "New_AS_001 (1).wav")
+    data = Yaseen2018(root)
+    assert len(data) == 14
+    assert [str(fault) for fault in data.faults] == ["audio file 'AS/New_AS_001 (1).wav' is not called New_AS_NUMBER.wav, as all of AS are."]
