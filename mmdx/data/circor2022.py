@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mmdx.data.readers import check_file, read_recording
 from mmdx.data.table_file import read_table
-from mmdx.data.tables import Place, build_table, check_classes, need_columns, need_folder, sample
+from mmdx.data.tables import Place, build_table, check_classes, is_number, need_columns, need_folder, sample
 from mmdx.errors import InputError, SampleError
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ class Circor2022:
         if row[label] not in classes:
             raise place.fault(f"'{label}' is '{row[label] or ''}', expected {', '.join(classes)}")
         for name in NUMBERS:
-            if row[TABULAR[name]] is not None and not _is_number(row[TABULAR[name]]):
+            if row[TABULAR[name]] is not None and not is_number(row[TABULAR[name]]):
                 raise place.fault(f"'{TABULAR[name]}' is '{row[TABULAR[name]]}', expected a number")
 
     def _table(self, unknown_is_class: bool) -> pd.DataFrame:
@@ -191,10 +190,3 @@ def _patients(ids: Sequence[str], others: Sequence[str]) -> list[str]:
     part = connected_components(coo_matrix((np.ones(len(links)), (ends[0], ends[1])), shape=(len(position),) * 2), directed=False)[1]
     first: dict[int, str] = {}
     return [first.setdefault(int(part[position[own]]), own) for own in ids]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

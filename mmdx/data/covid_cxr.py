@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mmdx.data.readers import check_file, read_image
 from mmdx.data.table_file import read_table
-from mmdx.data.tables import Place, build_table, check_classes, need_columns, need_folder, sample
+from mmdx.data.tables import Place, build_table, check_classes, is_number, need_columns, need_folder, sample
 from mmdx.errors import InputError, SampleError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class CovidCxr:
             raise place.fault(f"filename '{row['filename']}' is not the bare name of a file in images")
         if first.setdefault(place.sample_id, place.row or 0) != place.row:
             raise place.fault(f"image {place.sample_id} is already in row {first[place.sample_id]}")
-        if row["age"] is not None and not _is_number(row["age"]):
+        if row["age"] is not None and not is_number(row["age"]):
             raise place.fault(f"age '{row['age']}' is not a number")
         check_file(self.root / "images" / row["filename"], "image", place)
 
@@ -160,13 +160,6 @@ def _joined_patients(patients: Sequence[str], pictures: Sequence[str]) -> list[s
     part = connected_components(links, directed=False)[1][picture]
     first: dict[int, str] = {}
     return [first.setdefault(int(number), str(name)) for number, name in zip(part, patients, strict=True)]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False
 
 
 def _age_group(age: str | None) -> str | None:

@@ -64,7 +64,7 @@ class Openi(OpeniReports):
         self.films = _films(folder, listed)
         shown = listed.dropna(subset="projection").groupby("uid")["projection"].agg(lambda names: "+".join(sorted(set(names))))
         super().__init__(root, modalities, target, problems)
-        if not set(self.films) & set(self.table["sample_id"]):
+        if not self.faults and not set(self.films) & set(self.table["sample_id"]):
             uid = next(iter(self.films), None)
             raise InputError(f"data.root={root}: none of the {len(self.films)} studies that have films (the first: uid {uid}) is among the reports'; "
                              "both tables must write uid in the same way.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -88,6 +89,14 @@ def need_folder(root: str | Path, holds: str) -> Path:
     if not root.is_dir():
         raise InputError(f"data.root={root}: no such folder. Give the folder that holds {holds}.")
     return root
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def build_table(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
