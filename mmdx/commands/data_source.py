@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def _from_overrides(overrides: Sequence[str]) -> Cohort:
 
 
 def composed(overrides: Sequence[str]) -> Any:
-    """The config that overrides make, not resolved.
+    """The config that overrides make, not resolved: of the data alone where they say nothing else, which is made in half the time.
 
     Raises:
         InputError: in Hydra's words, on one line.
@@ -87,10 +88,11 @@ def composed(overrides: Sequence[str]) -> Any:
 
     from mmdx.commands.hydra_app import config_folder
 
+    of_data = all(re.match(r"(\+{0,2}|~)(data|recipe)[.=]", word) for word in overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_folder(), version_base="1.3"):
-            return compose("train", list(overrides))
+            return compose("data_source" if of_data else "train", list(overrides))
     except HydraException as fault:
         cause = fault.__cause__ or fault
         raise InputError(f"SOURCE: {' '.join(str(cause).split())}") from None

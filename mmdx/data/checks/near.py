@@ -23,6 +23,8 @@ TEXT_SHARE = 0.85
 SOUND_ERRORS, SOUND_FRAMES, SOUND_SEEDS, COMMON = 0.25, 150, 3, 60
 """Sounds are nearly the same where over at least so many frames (3 s) at most this share of bits differs. Compared are those with as many equal
 codes at one distance in time; a code that is there more often than ``COMMON`` tells nothing."""
+MARKS = 22
+"""Bits of the table in which codes that repeat are marked."""
 
 
 def near_pairs(facts: Sequence[Facts]) -> Iterator[tuple[int, int]]:
@@ -72,14 +74,6 @@ def _matches(values: np.ndarray, flip: np.uint16) -> Iterator[tuple[np.ndarray, 
             yield np.repeat(asked[part], number), np.repeat(start[part], number) + offset
 
 
-def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions in the order of their 32-bit values, and where each value starts there and how often it is there."""
-    keys = np.sort(values.astype(np.uint64) << np.uint64(32) | np.arange(len(values), dtype=np.uint64))  # several times as fast as argsort
-    order, ordered = (keys & np.uint64(2**32 - 1)).astype(np.int64), keys >> np.uint64(32)
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(ordered) != 0]))
-    return order, starts, np.diff(np.append(starts, len(values)))
-
-
 def _texts(prints: Sequence[str]) -> set[tuple[int, int]]:
     datasketch = need("datasketch", "text")
     index = datasketch.MinHashLSH(threshold=TEXT_SHARE - 0.05, num_perm=PERMUTATIONS)
@@ -109,20 +103,33 @@ def _sounds(prints: Sequence[str]) -> set[tuple[int, int]]:
 def _equal_codes(codes: Sequence[np.ndarray]) -> Iterator[tuple[int, int, int]]:
     """Of each code that two sounds share the sounds and the distance in time, in frames."""
     everything = np.concatenate(codes)
-    sound = np.repeat(np.arange(len(codes)), [len(one) for one in codes])
-    time = np.concatenate([np.arange(len(one)) for one in codes])
-    here = np.flatnonzero(everything != 0)
-    everything, sound, time = everything[here], sound[here], time[here]
-    if len(here) == 0:
-        return
-    order, starts, lengths = _runs(everything)
-    shared = (sound[order[starts]] != sound[order[starts + lengths - 1]]) & (lengths <= COMMON)
-    for start, length in zip(starts[shared], lengths[shared], strict=True):
-        group = order[start : start + length]
-        for place, i in enumerate(group):
-            for j in group[place + 1 :]:
-                if sound[i] != sound[j]:
-                    yield int(sound[i]), int(sound[j]), int(time[j] - time[i])
+    here = _repeated(everything)
+    here = here[np.argsort(everything[here], kind="stable")]
+    starts = np.cumsum([0, *map(len, codes)])
+    sound = np.searchsorted(starts, here, side="right") - 1
+    time = here - starts[sound]
+    first = np.flatnonzero(np.diff(everything[here], prepend=np.uint32(0)) != 0)  # zeros are not among them
+    lengths = np.diff(np.append(first, len(here)))
+    run = np.repeat(np.where(lengths <= COMMON, np.arange(len(first)), -1), lengths)
+    for apart in range(1, COMMON):
+        i = np.flatnonzero((run[apart:] == run[:-apart]) & (run[apart:] >= 0))
+        if len(i) == 0:
+            break
+        i = i[sound[i] != sound[i + apart]]
+        yield from zip(sound[i].tolist(), sound[i + apart].tolist(), (time[i + apart] - time[i]).tolist(), strict=True)
+
+
+def _repeated(values: np.ndarray) -> np.ndarray:
+    """Positions, in order, of the values that may be there more than once, all that are among them; never of 0."""
+    ordered = np.sort(values)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    marked = np.zeros(1 << MARKS, bool)  # many times as fast as a look-up of each value, or as sorting positions
+    marked[_mark(twice)] = True
+    return np.flatnonzero(marked[_mark(values)] & (values != 0))
+
+
+def _mark(values: np.ndarray) -> np.ndarray:
+    return np.asarray((values * np.uint32(2654435761)) >> np.uint32(32 - MARKS))  # Knuth's multiplicative hash
 
 
 def _share_of_errors(a: np.ndarray, b: np.ndarray, shift: int) -> float:

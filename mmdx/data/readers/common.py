@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 
 import numpy as np
@@ -74,11 +75,13 @@ def check_file(path: str | Path, kind: str, place: Place = NOWHERE) -> None:
         SampleError: where it is missing, a folder, or has 0 bytes.
     """
     path = Path(path)
-    if not path.exists():
-        raise place.fault(f"{kind} file '{place.shown(path)}' is missing", path)
-    if path.is_dir() and kind == VOLUME:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # not there, or no name that a file can have
+        raise place.fault(f"{kind} file '{place.shown(path)}' is missing", path) from None
+    if S_ISDIR(status.st_mode) and kind == VOLUME:
         return
-    if not path.is_file():
+    if not S_ISREG(status.st_mode):
         raise place.fault(f"{kind} file '{place.shown(path)}' is a folder, not a file", path)
-    if path.stat().st_size == 0:
+    if status.st_size == 0:
         raise place.fault(f"{kind} file '{place.shown(path)}' has 0 bytes", path)
