@@ -118,3 +118,33 @@ class Difference:
         """Values [R] of each metric."""
         first, second = self.first(counts), self.second(counts)
         return {name: first[name] - second[name] for name in self.names}
+
+
+class Share:
+    """What there was to find that a model found: (value - chance) / (oracle - chance) of each metric, under the same weights.
+
+    Chance is 0.5 for AUROC, the prevalence for average precision, and the score of the prevalence for the Brier score. NaN where the oracle itself
+    is no better.
+
+    Args:
+        model, oracle: with the metrics named.
+        target: [n] of 0 and 1.
+        unit: number of the unit of each row, [n].
+        names: of ``auroc``, ``auprc`` and ``brier``.
+    """
+
+    def __init__(self, model: Statistic, oracle: Statistic, target: np.ndarray, unit: np.ndarray, names: Sequence[str]) -> None:
+        self.model, self.oracle, self.names = model, oracle, tuple(names)
+        self.rows, self.cases = np.bincount(unit).astype(float), np.bincount(unit, weights=target)
+
+    def __call__(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Shares [R] of each metric."""
+        found, best = self.model(counts), self.oracle(counts)
+        prevalence = (self.cases @ counts) / (self.rows @ counts)
+        chance = {"auroc": np.full(len(prevalence), 0.5), "auprc": prevalence, "brier": prevalence * (1 - prevalence)}
+        shares = {}
+        for name in self.names:
+            whole = best[name] - chance[name]
+            better = whole < -1e-9 if name == "brier" else whole > 1e-9
+            shares[name] = np.where(better, (found[name] - chance[name]) / np.where(better, whole, 1.0), np.nan)
+        return shares

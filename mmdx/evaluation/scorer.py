@@ -11,11 +11,12 @@ import pandas as pd
 
 from mmdx.evaluation.intervals import Interval, bootstrap
 from mmdx.evaluation.metrics import BINARY, RANKING, BinaryMetrics, Statistic, weighted
-from mmdx.evaluation.panels import MULTICLASS, Difference, Mean, MulticlassMetrics, MultilabelMetrics
+from mmdx.evaluation.panels import MULTICLASS, Difference, Mean, MulticlassMetrics, MultilabelMetrics, Share
 
 Entry = dict[str, Any]
 DIFFERENCES = ("auroc", "auprc", "brier")
 WITH_ORACLE = (*RANKING, "brier")
+WITH_CHANCE = ("auroc", "auprc", "brier")
 
 
 @dataclass(frozen=True)
@@ -153,26 +154,42 @@ class Scorer:
         columns = [f"target_{name}" for name in self.outputs] if self.kind == "multilabel" else ["target"]
         return any(rows[column].nunique() > 1 for column in columns)
 
+    def _has_oracle(self, rows: pd.DataFrame) -> bool:
+        """Whether the true posterior is known for all of the rows."""
+        return self.kind == "binary" and "oracle" in rows and not rows["oracle"].isna().any()
+
+    def _oracle_statistic(self, rows: pd.DataFrame, unit: np.ndarray) -> BinaryMetrics:
+        return BinaryMetrics(rows["target"].to_numpy(np.float64), rows["oracle"].to_numpy(np.float64), unit, names=WITH_ORACLE)
+
     def _oracle(self, rows: pd.DataFrame) -> dict[str, float]:
         """Score of the true posterior on the same rows, {} where it isn't known for all of them."""
-        if self.kind != "binary" or "oracle" not in rows or rows["oracle"].isna().any():
+        if not self._has_oracle(rows):
             return {}
-        found = []
-        for part, _ in self._by_seed(rows):
-            unit = np.arange(len(part))
-            statistic = BinaryMetrics(part["target"].to_numpy(), part["oracle"].to_numpy(np.float64), unit, names=WITH_ORACLE)
-            found.append(weighted(statistic, np.ones(len(part))))
+        found = [weighted(self._oracle_statistic(part, np.arange(len(part))), np.ones(len(part))) for part, _ in self._by_seed(rows)]
         values = {name: float(np.mean([f[name] for f in found])) for name in WITH_ORACLE}
         return {name: value for name, value in values.items() if not np.isnan(value)}
 
     def _add_oracle(self, entries: dict[str, Entry], rows: pd.DataFrame) -> None:
         for name, value in self._oracle(rows).items():
             entries[name]["oracle"] = value
-            if name == "auroc" and value > 0.5 and entries[name]["value"] is not None:
-                entries[name]["share_of_optimum"] = (entries[name]["value"] - 0.5) / (value - 0.5)
+        for name, found in self._shares(rows).items():
+            if not np.isnan(found.value):
+                entries[name] |= {"share_of_optimum": found.value, "share_low": _number(found.low), "share_high": _number(found.high)}
         for name, value in self.optimum.get(rows["modalities"].iloc[0], {}).items():
             if name in entries:
                 entries[name]["optimum"] = float(value)
+
+    def _shares(self, rows: pd.DataFrame) -> dict[str, Interval]:
+        """What the model found of what there was, with paired intervals."""
+        if not self._has_oracle(rows):
+            return {}
+        units = _units(rows["unit"])
+        shares = []
+        for part, place in self._by_seed(rows):
+            unit, target = units[place], part["target"].to_numpy(np.float64)
+            model = BinaryMetrics(target, part["prob"].to_numpy(np.float64), unit, names=WITH_CHANCE)
+            shares.append(Share(model, self._oracle_statistic(part, unit), target, unit, WITH_CHANCE))
+        return bootstrap(Mean(list(shares)), int(units.max()) + 1, len(rows), self.resamples, self.seed)
 
 
 def _units(column: pd.Series) -> np.ndarray:

@@ -192,7 +192,10 @@ def _oracle_line(metrics: Metrics) -> Iterator[str]:
     entry = metrics["test"].get(metrics["full"], {}).get("auroc", {})
     if "oracle" in entry:
         best = f"; the optimum of the population is {entry['optimum']:.3f}" if "optimum" in entry else ""
-        yield f"Oracle: AUROC of the true posterior on the same rows, below it the share (AUROC - 0.5) / (oracle - 0.5){best}."
+        share = ""
+        if entry.get("share_low") is not None:
+            share = f" ({entry['share_of_optimum']:.3f} [{entry['share_low']:.3f}, {entry['share_high']:.3f}] of {metrics['full']})"
+        yield f"Oracle: AUROC of the true posterior on the same rows, below it the share (AUROC - 0.5) / (oracle - 0.5){share}{best}."
 
 
 def _differences(metrics: Metrics) -> Iterator[str]:

@@ -9,7 +9,10 @@ from made_predictions import made
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, roc_auc_score
 
 from mmdx.errors import InputError
+from mmdx.evaluation.metrics import BinaryMetrics
+from mmdx.evaluation.panels import Share
 from mmdx.evaluation.score import score, score_folder
+from mmdx.evaluation.scorer import WITH_CHANCE
 
 
 def quick(frame, **options):
@@ -146,6 +149,19 @@ def test_the_full_model_stands_among_the_retrained_where_the_table_leaves_it_out
     assert found["retrained"]["image+text"] == found["test"]["image+text"] and set(found["differences"]["retrained"]) == {"image", "text"}
 
 
+def test_shares_of_the_optimum_are_0_by_chance_and_1_for_the_oracle_itself():
+    rng = np.random.default_rng(0)
+    target, unit = rng.integers(0, 2, 400), np.arange(400)
+    oracle = np.clip(0.5 + 0.3 * (target - 0.5) + 0.1 * rng.standard_normal(400), 0, 1)
+    best, names = BinaryMetrics(target, oracle, unit, names=WITH_CHANCE), WITH_CHANCE
+    constant = BinaryMetrics(target, np.full(400, target.mean()), unit, names=WITH_CHANCE)
+    shares = {name: Share(model, best, target, unit, names)(np.ones((400, 1))) for name, model in (("oracle", best), ("constant", constant))}
+    assert {name: float(v[0]) for name, v in shares["oracle"].items()} == pytest.approx(dict.fromkeys(names, 1.0))
+    assert {name: float(v[0]) for name, v in shares["constant"].items()} == pytest.approx(dict.fromkeys(names, 0.0), abs=1e-9)
+    nothing = Share(best, constant, target, unit, names)(np.ones((400, 1)))
+    assert all(np.isnan(v).all() for v in nothing.values()), "where there is nothing to find there is no share"
+
+
 def test_oracle_and_optimum():
     frame = made()
     found = quick(frame, optimum={"text": {"auroc": 0.87}})["test"]
@@ -154,6 +170,7 @@ def test_oracle_and_optimum():
     entry = found["text"]["auroc"]
     assert entry["oracle"] == pytest.approx(oracle) and entry["optimum"] == 0.87 and "optimum" not in found["image"]["auroc"]
     assert entry["share_of_optimum"] == pytest.approx((entry["value"] - 0.5) / (oracle - 0.5))
+    assert entry["share_low"] < entry["share_of_optimum"] < entry["share_high"] < 1.1
     assert found["text"]["brier"]["oracle"] == pytest.approx(brier_score_loss(rows["target"], rows["oracle"]))
 
 
