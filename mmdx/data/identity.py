@@ -29,7 +29,8 @@ class Identity:
     """Names rows by what their prepared inputs follow from; two rows of one name have the same.
 
     Args:
-        dataset: of which ``paths_of`` names the files of a row; without it nothing has a name.
+        dataset: of which ``paths_of`` names the files of a row, or ``made_from`` what a row without files is made from; without either
+            nothing has a name.
         transforms: by encoder.
         sources: of each encoder the modality that it reads.
     """
@@ -39,14 +40,17 @@ class Identity:
         parts = [json.dumps(dict(sources), sort_keys=True)]
         inner: Any = dataset
         while inner is not None:  # a data set may stand before another
-            parts += [_code_of(type(inner)), json.dumps(_plain(vars(inner)), sort_keys=True)]
+            settings = {} if hasattr(type(inner), "made_from") else _plain(vars(inner))  # what a row is made from says it all
+            parts += [_code_of(type(inner)), json.dumps(settings, sort_keys=True)]
             inner = vars(inner).get("dataset")
         for name, transform in sorted(transforms.items()):
             parts += [name, _code_of(type(transform)), hashlib.blake2b(pickle.dumps(transform)).hexdigest()]
         self.shared = "\n".join([_code_of(Identity), _versions(), *parts]).encode()
 
     def of(self, index: int) -> str:
-        """The name of a row; empty where it has no files, or one of them isn't there."""
+        """The name of a row; empty where it has no files and is not made from something, or where a file isn't there."""
+        if made_from := getattr(self.dataset, "made_from", None):
+            return hashlib.blake2b(self.shared + str(made_from(index)).encode(), digest_size=20).hexdigest()
         paths_of = getattr(self.dataset, "paths_of", None)
         paths = paths_of(index) if paths_of else {}
         files = [(modality, Path(path)) for modality in sorted(paths) for path in paths[modality]]
@@ -98,7 +102,7 @@ def _code_of(kind: type) -> str:
 def _own_code() -> str:
     own = Path(str(mmdx.__file__)).parent
     code = hashlib.blake2b()
-    for path in sorted(path for room in ("data", "encoders") for path in (own / room).rglob("*.py")):
+    for path in sorted(path for room in ("data", "encoders", "simulate") for path in (own / room).rglob("*.py")):
         code.update(path.read_bytes())
     return code.hexdigest()
 

@@ -23,6 +23,10 @@ Prepared = dict[str, list[Any]]
 """Of each modality a list of prepared inputs, one an item of the bag, empty where the sample lacks it."""
 
 
+Outcome = tuple[tuple[Prepared, str] | SampleError, str]
+"""The prepared inputs of a row and the hash of its raw ones, or its fault; and its name in the store, empty where it has none."""
+
+
 class PreparedCohort:
     """A data set as its transforms' ``prepare`` leaves it, in memory or made again each time it is asked for.
 
@@ -60,10 +64,17 @@ class PreparedCohort:
         self.contents: dict[int, str] = {}
         self.fingerprint = ""
 
-    def read(self, progress: Callable[[Iterable[int]], Iterable[int]] = iter) -> np.ndarray:
-        """Read every sample once and return the rows that can be used; the others are in ``faults``."""
+    def read(self, progress: Callable[[Iterable[int]], Iterable[int]] = iter, workers: int = 0) -> np.ndarray:
+        """Read every sample once and return the rows that can be used; the others are in ``faults``.
+
+        Args:
+            progress: what shows how far it is.
+            workers: processes that read; 0 reads in threads of this one.
+        """
         usable, size = [], 0
-        for done, (index, outcome) in enumerate(zip(progress(range(len(self.dataset))), self._outcomes(), strict=True)):
+        for done, (index, (outcome, name)) in enumerate(zip(progress(range(len(self.dataset))), self._outcomes(workers), strict=True)):
+            if name:
+                self.stored[index] = name
             if isinstance(outcome, SampleError):
                 self.faults.append(outcome)
                 continue
@@ -93,25 +104,31 @@ class PreparedCohort:
         """Names rows for the store."""
         return Identity(self.dataset, self.transforms, self.sources)
 
-    def _outcomes(self) -> Iterator[tuple[Prepared, str] | SampleError]:
-        workers = os.cpu_count() or 1
-        with ThreadPoolExecutor(workers) as pool:
+    def _outcomes(self, workers: int) -> Iterator[Outcome]:
+        if workers:
+            from torch.utils.data import DataLoader
+
+            rows: Any = _Outcomes(self)  # as good as a torch data set
+            for outcomes in DataLoader(rows, batch_size=8, num_workers=workers, collate_fn=list):
+                yield from outcomes
+            return
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for start in range(0, len(self.dataset), PROBE):
                 yield from pool.map(self._outcome, range(start, min(start + PROBE, len(self.dataset))))
 
-    def _outcome(self, index: int) -> tuple[Prepared, str] | SampleError:
+    def _outcome(self, index: int) -> Outcome:
+        """What is made of a row, and its name in the store."""
         if self.store is None:
-            return self._made(index)
+            return self._made(index), ""
         name = self.identity.of(index)
         if not name:
-            return self._made(index)
-        self.stored[index] = name
+            return self._made(index), ""
         if (kept := self.store.get(name)) is not None:
-            return kept["prepared"], kept["content"]
+            return (kept["prepared"], kept["content"]), name
         outcome = self._made(index)
         if not isinstance(outcome, SampleError) and self.identity.of(index) == name:  # not changed while it was read
             self.store.put(name, {"prepared": outcome[0], "content": outcome[1]})
-        return outcome
+        return outcome, name
 
     def _made(self, index: int) -> tuple[Prepared, str] | SampleError:
         """The prepared inputs of a row and the hash of the raw ones."""
@@ -162,6 +179,19 @@ class PreparedCohort:
         """Whether a sample has at least one of the modalities, bool [n]."""
         names = list(self.transforms)
         return np.asarray(self.has[:, [names.index(m) for m in modalities]].any(axis=1))
+
+
+class _Outcomes:
+    """What a cohort makes of each row, for a loader's workers."""
+
+    def __init__(self, cohort: PreparedCohort) -> None:
+        self.cohort = cohort
+
+    def __len__(self) -> int:
+        return len(self.cohort.dataset)
+
+    def __getitem__(self, index: int) -> Outcome:
+        return self.cohort._outcome(index)
 
 
 def stop_or_quarantine(faults: list[SampleError], on_error: str) -> None:

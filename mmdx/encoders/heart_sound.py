@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import gcd
 
 import numpy as np
@@ -67,8 +68,13 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
 
 def band_pass(samples: np.ndarray, rate: int, band: tuple[float, float], order: int) -> np.ndarray:
     """Zero-phase Butterworth band-pass of samples [T]: a filter of ``order`` forwards, then backwards."""
-    sections = signal.butter(order, band, btype="bandpass", fs=rate, output="sos")
+    sections = _butterworth(rate, tuple(band), order)
     return signal.sosfiltfilt(sections, samples, padlen=min(len(samples) - 1, rate))
+
+
+@lru_cache
+def _butterworth(rate: int, band: tuple[float, float], order: int) -> np.ndarray:
+    return np.asarray(signal.butter(order, band, btype="bandpass", fs=rate, output="sos"))
 
 
 def remove_spikes(samples: np.ndarray, rate: int, frame_seconds: float = 0.5, ratio: float = 3.0) -> np.ndarray:

@@ -60,19 +60,21 @@ class SmallTransformer(nn.Module):
 class HashedWords(Transform):
     """Words and word pairs by a hash (Weinberger et al. 2009, arXiv:0902.2206): no vocabulary to fit, the same ids in every process.
 
-    Weights are log(1 + count), scaled to a norm of 1 over the text.
-
     Args:
         buckets: number of ids.
         ngrams: shortest and longest run of words that counts as a term.
+        weights: ``relative`` is log(1 + count), scaled to a norm of 1 over the text, for texts of any length; ``count`` is the count, where how
+            often something is said matters.
     """
 
-    def __init__(self, buckets: int = 2**14, ngrams: Sequence[int] = (1, 2)) -> None:
+    def __init__(self, buckets: int = 2**14, ngrams: Sequence[int] = (1, 2), weights: str = "relative") -> None:
+        if weights not in ("relative", "count"):
+            raise InputError(f"transform.weights={weights}: must be relative or count.")
         if buckets < 2:
             raise InputError(f"transform.buckets={buckets}: must be at least 2.")
         if len(ngrams) != 2 or not 1 <= ngrams[0] <= ngrams[1]:
             raise InputError(f"transform.ngrams={list(ngrams)}: must be two whole numbers, shortest and longest, such as [1, 2].")
-        self.buckets, self.ngrams = buckets, (int(ngrams[0]), int(ngrams[1]))
+        self.buckets, self.ngrams, self.weights = buckets, (int(ngrams[0]), int(ngrams[1])), weights
         self.vectorizer = HashingVectorizer(n_features=buckets, ngram_range=self.ngrams, norm=None, alternate_sign=False)
 
     def prepare(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -81,6 +83,8 @@ class HashedWords(Transform):
         row.sort_indices()
         if not row.nnz:
             return np.zeros(1, np.int64), np.zeros(1, np.float32)
+        if self.weights == "count":
+            return row.indices.astype(np.int64), row.data.astype(np.float32)
         weights = np.log1p(row.data)
         return row.indices.astype(np.int64), (weights / np.linalg.norm(weights)).astype(np.float32)
 
@@ -91,7 +95,8 @@ class HashedWords(Transform):
 
 
 class HashedBagOfWords(nn.Module):
-    """A weighted sum of the embeddings of a text's terms, as in fastText (Joulin et al. 2016, arXiv:1607.01759), then one hidden layer.
+    """A weighted sum of the embeddings of a text's terms, as in fastText (Joulin et al. 2016, arXiv:1607.01759), then one hidden layer; where
+    the weights are counts, the sum is not normalised, so that its length can tell how often something is said.
 
     Args:
         transform: makes terms and weights.
@@ -107,8 +112,9 @@ class HashedBagOfWords(nn.Module):
         check_transformer(width, 1, 1, dropout)
         self.transform, self.width = transform, width
         self.embedding = nn.EmbeddingBag(transform.buckets, width, mode="sum")
-        self.output = nn.Sequential(nn.LayerNorm(width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
-        nn.init.normal_(self.embedding.weight, std=0.1)
+        counts = transform.weights == "count"
+        self.output = nn.Sequential(nn.Identity() if counts else nn.LayerNorm(width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
+        nn.init.normal_(self.embedding.weight, std=0.01 if counts else 0.1)  # a text has about a hundred terms
 
     def layers(self) -> list[nn.Module]:
         """Embedding and output layer."""

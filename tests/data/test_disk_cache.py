@@ -15,6 +15,7 @@ from mmdx.data.prepare import PreparedCohort
 from mmdx.data.prepared_store import PreparedStore
 from mmdx.encoders.image import ImageTransform
 from mmdx.errors import InputError
+from mmdx.simulate.cohort import SimulatedCohort
 from mmdx.types import Transform
 
 
@@ -168,3 +169,37 @@ def test_masks_make_entries_of_their_own(folder):
         made.read()
         found.append(made[2]["note"])
     assert found == [["word number 2"], ["word   2"], ["word number 2"], ["word   2"]]
+
+
+def test_simulated_rows_are_kept_by_what_they_are_made_from(tmp_path):
+    """Another seed, another finding or another device is another row; a larger cohort or other rates that leave the row as it was are not."""
+
+    def read(workers=0, **arguments):
+        data = SimulatedCohort(**{"samples": 12, "modalities": ("image",), "missing": {}} | arguments)
+        made = PreparedCohort(data, {"image": Counted()}, store=PreparedStore(tmp_path / "cache", 1.0))
+        before = Counted.made
+        made.read(workers=workers)
+        return made, Counted.made - before
+
+    first, made = read()
+    assert made == 12
+    again, made = read(samples=20)
+    assert made == 8 and same_rows(first, again)
+    assert read(label_noise=0.1)[1] == 0
+    for other in ({"seed": 1}, {"later": {"from_row": 0, "devices": 1.0}}, {"information": {"unique": {"image": 0.1}}}):
+        assert read(**other)[1] == 12
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_processes_read_what_threads_read(folder, kept):
+    made = []
+    for workers in (0, 2):
+        store = PreparedStore(folder / f"cache{workers}", 1.0) if kept else None
+        one = PreparedCohort(Manifest(folder / "m.csv"), {"image": ImageTransform(8)}, store=store)
+        rows = one.read(workers=workers)
+        made.append((rows.tolist(), one.fingerprint, one.contents, one.stored, one))
+    assert made[0][:4] == made[1][:4] and same(made[0][4], made[1][4]) and bool(made[0][3]) == kept
+
+
+def same_rows(a, b):
+    return all(np.array_equal(x, y) for i in range(12) for x, y in zip(a[i]["image"], b[i]["image"], strict=True))

@@ -95,6 +95,14 @@ def test_hashes_are_the_same_in_every_process():
     assert HashedWords().prepare("fever and cough")[0].tolist() == [301, 5350, 7669, 13126, 14182]  # MurmurHash3
 
 
+def test_counts_tell_how_often_something_is_said():
+    transform = HashedWords(ngrams=(1, 1), weights="count")
+    assert sorted(transform.prepare("mild oedema, mild crackles, mild dyspnoea")[1].tolist()) == [1.0, 1.0, 1.0, 3.0]
+    assert not any(isinstance(layer, torch.nn.LayerNorm) for layer in HashedBagOfWords(transform, width=8).output)
+    with pytest.raises(InputError, match=r"transform.weights=often: must be relative or count"):
+        HashedWords(weights="often")
+
+
 def test_weights_are_log_counts_of_norm_one():
     ids, weights = HashedWords().prepare("fever and cough, fever")
     assert np.isclose(np.linalg.norm(weights), 1.0)
