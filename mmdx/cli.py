@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train, predict and score, like train.py: mmdx train +experiment=xray_text",
     "evaluate": "evaluate a finished run again, on the same or other data: mmdx evaluate run=FOLDER",
     "score": "turn predictions into metrics: mmdx score FOLDER...",
+    "simulate": "look at simulated patients, and ask what can be reached: mmdx simulate show",
     "data": "check, audit or fetch a data set before it is believed: mmdx data check SOURCE",
 }
 

@@ -96,7 +96,7 @@ class Study:
         stop_or_quarantine(faults, self.on_error)
         transforms = {m: self.model.encoders[m].transform for m in sorted(self.model.encoders)}
         self.cohort = PreparedCohort(self.dataset, transforms, self.cache_gb, self.model.sources, self.store)
-        rows = self.cohort.read()
+        rows = self.cohort.read(workers=self.training.num_workers)
         stop_or_quarantine(self.cohort.faults, self.on_error)
         self._write_quarantine(faults + self.cohort.faults)
         if not len(rows):
@@ -266,10 +266,11 @@ class Study:
         return table
 
     def optimum(self) -> dict[str, dict[str, float]] | None:
-        """On a simulated cohort the best value of each metric, by subset of modalities."""
+        """On a simulated cohort the best value of each metric for visits like those tested, by subset of modalities."""
         if not isinstance(self.dataset, Simulated):
             return None
-        return {subset_name(subset): self.dataset.optimum(self._read_by(subset)) for subset in subsets(self.model.encoders)}
+        tested = np.unique(np.concatenate([fold.test for fold in self.folds()]))
+        return {subset_name(subset): self.dataset.optimum(self._read_by(subset), tested) for subset in subsets(self.model.encoders)}
 
     def _read_by(self, names: Iterable[str]) -> tuple[str, ...]:
         """The modalities of the data set that some encoders read."""

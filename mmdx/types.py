@@ -203,6 +203,6 @@ class Simulated(Protocol):
         """P(target = 1) of every row, [n], given those of the subset's modalities that the row has."""
         ...
 
-    def optimum(self, subset: tuple[str, ...]) -> dict[str, float]:
-        """The best value of each metric that a model offered the subset can have on the population."""
+    def optimum(self, subset: tuple[str, ...], rows: np.ndarray | None = None) -> dict[str, float]:
+        """The best value of each metric that a model offered the subset can have on the population, mixed as the rows are; None takes all."""
         ...

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 TRAIN = Path(__file__).resolve().parent.parent / "train.py"
-EVERY = ("xray_text", "xray_text_tabular", "pcg", "tri_modal")
+EVERY = ("xray_text", "xray_text_tabular", "pcg", "tri_modal", "synergy")
 
 
 def reproduce(experiment: str, overrides: list[str]) -> None:
@@ -45,6 +45,8 @@ def shown(name: str, values: dict) -> str:
         text += f" [{entry['low']:.3f}, {entry['high']:.3f}]"
     if "oracle" in entry:
         text += f" oracle {entry['oracle']:.3f}"
+    if entry.get("share_low") is not None:
+        text += f" share {entry['share_of_optimum']:.3f} [{entry['share_low']:.3f}, {entry['share_high']:.3f}]"
     if "optimum" in entry:
         text += f" optimum {entry['optimum']:.3f}"
     return text
