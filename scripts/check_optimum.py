@@ -147,7 +147,7 @@ def compare(name: str, samples: int) -> dict[str, float]:
     """Print one setting; the largest difference of each score, and of the bits to those asked for where nothing but the findings tells."""
     setting = SETTINGS[name]
     cohort = SimulatedCohort(samples=samples, modalities=MODALITIES, **setting)
-    complete = SimulatedCohort(samples=samples, modalities=MODALITIES, **setting | {"missing": {}, "missing_odds": None})
+    complete = SimulatedCohort(samples=samples, modalities=MODALITIES, **setting | {"missing": None, "missing_odds": None})
     worst = dict.fromkeys(("auroc", "auprc", "brier", "bits"), 0.0)
     print(name)
     for subset in subsets(MODALITIES):
@@ -155,7 +155,8 @@ def compare(name: str, samples: int) -> dict[str, float]:
         target, chance = cohort.target[has], np.round(posterior(cohort, subset)[has], 9)  # equal ones stay equal
         sample = {"auroc": roc_auc_score(target, chance), "auprc": average_precision_score(target, chance), "brier": brier_score_loss(target, chance)}
         stated = cohort.optimum(subset)
-        sample["bits"] = float(entropy(complete.target.mean()) - entropy(posterior(complete, subset)).mean())
+        before = complete.label_noise + (1 - 2 * complete.label_noise) * prevalence(complete)
+        sample["bits"] = float((entropy(before) - entropy(posterior(complete, subset))).mean())  # given hospital, age and time
         stated["bits"] = cohort.information(subset)
         print(f"  {'+'.join(subset):18} " + "  ".join(f"{key} {stated[key]:.4f} ({sample[key] - stated[key]:+.4f})" for key in worst))
         worst = {key: max(worst[key], abs(sample[key] - stated[key])) for key in worst}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from mmdx.commands.hydra_app import telling
 from mmdx.commands.simulate import cohort_from
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 DESCRIPTION = """\
 Print the best AUROC, average precision and Brier score that any model can reach on the population of a simulated cohort, and the
@@ -15,9 +19,11 @@ information that each set of modalities has about the target, in bits; of each p
 
 Hydra overrides set the cohort: data.prevalence=0.2 'data.information.synergistic={image+text: 0.3}'."""
 
-WORDS = """
-Scores are those of the true posterior on the population, with what is missing as set. Bits are about the target, where nothing is missing; of a
-pair also what both say, only the first, only the second, and only both together (Bertschinger et al. 2014).""".replace("\n", " ").strip()
+WORDS = (
+    "Scores are those of the true posterior on the population, with what is missing as set. Bits are about the target, where nothing is missing, "
+    "given hospital, age and time; asked is what data.information asks for, of the diagnosis and the findings alone."
+)
+PAIRS = "Of the bits of a pair, what both say, only the first, only the second, and only both together (Bertschinger et al. 2014):"
 
 
 def main() -> None:
@@ -41,7 +47,7 @@ def optimum(overrides: list[str], as_json: bool = False) -> None:
     rows: list[dict[str, Any]] = []
     for subset in subsets(cohort.modalities):
         row: dict[str, Any] = {"modalities": "+".join(sorted(subset))} | cohort.optimum(subset)
-        row |= {"information": cohort.information(subset), "findings": cohort.asked(subset)}
+        row |= {"information": cohort.information(subset), "asked": cohort.asked(subset)}
         if len(subset) == 2:
             row["decomposition"] = cohort.decomposition(*sorted(subset))._asdict()
         rows.append(row)
@@ -53,16 +59,23 @@ def optimum(overrides: list[str], as_json: bool = False) -> None:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
+    names = ("auroc", "auprc", "brier", "information", "asked")
+    console.print(_table(("AUROC", "AUPRC", "Brier", "bits", "asked"), [(row["modalities"], [row[name] for name in names]) for row in rows]))
+    console.print(f"\n{WORDS}")
+    if pairs := [(row["modalities"], list(row["decomposition"].values())) for row in rows if "decomposition" in row]:
+        console.print(f"\n{PAIRS}\n")
+        console.print(_table(("redundant", "first", "second", "synergistic"), pairs))
+
+
+def _table(names: Sequence[str], rows: Sequence[tuple[str, list[float]]]) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, header_style="bold")
     table.add_column("modalities", overflow="fold")
-    for name in ("AUROC", "AUPRC", "Brier", "bits", "redundant", "first", "second", "synergistic"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        parts = row.get("decomposition", {}).values()
-        numbers = [row[name] for name in ("auroc", "auprc", "brier", "information")]
-        table.add_row(row["modalities"], *(f"{number:.3f}" for number in [*numbers, *parts]))
-    console.print(table)
-    console.print(f"\n{WORDS}")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for modalities, values in rows:
+        table.add_row(modalities.replace("+", " + "), *(f"{value:.3f}" for value in values))
+    return table

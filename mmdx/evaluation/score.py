@@ -149,7 +149,7 @@ def _sections(scorer: Scorer, test: pd.DataFrame, full: str) -> dict[str, Any]:
         rows = test[test["ablation"] == ablation]
         if not len(rows) and name == "retrained":
             continue
-        sections[name] = _subsets(scorer, rows, within_site=True)
+        sections[name] = _subsets(scorer, rows, whole=True)
         if complete is not None:
             sections[f"{name}_complete"] = _subsets(scorer, rows[rows["sample_id"].isin(complete)])
     offered = test[test["ablation"] == "offered"]
@@ -160,13 +160,14 @@ def _sections(scorer: Scorer, test: pd.DataFrame, full: str) -> dict[str, Any]:
     return sections
 
 
-def _subsets(scorer: Scorer, rows: pd.DataFrame, within_site: bool = False) -> dict[str, Any]:
-    """Entries of each subset of modalities, the largest first."""
+def _subsets(scorer: Scorer, rows: pd.DataFrame, whole: bool = False) -> dict[str, Any]:
+    """Entries of each subset of modalities, the largest first; of the whole test part also those within sites, and the population's optimum, which
+    is no other part's."""
     found = {}
     for subset in sorted(rows["modalities"].unique(), key=lambda name: (-subset_size(name), name)):
         own = rows[rows["modalities"] == subset]
-        found[str(subset)] = scorer.score(own)
-        if within_site and "meta_site" in own and own["meta_site"].nunique() > 1:
+        found[str(subset)] = scorer.score(own, with_optimum=whole)
+        if whole and "meta_site" in own and own["meta_site"].nunique() > 1:
             found[str(subset)]["auroc_within_site"] = scorer.within_site(own)
     return found
 

@@ -45,17 +45,22 @@ class Scorer:
         """Names of the metrics, without the labels' own."""
         return MULTICLASS if self.kind == "multiclass" else (*BINARY, *self.extra)
 
-    def score(self, rows: pd.DataFrame) -> dict[str, Entry]:
+    def score(self, rows: pd.DataFrame, with_optimum: bool = True) -> dict[str, Entry]:
         """Every metric of the rows of one subset, with its interval.
 
         Args:
             rows: with column ``threshold`` where the target is binary, ``threshold_LABEL`` where there are labels.
+            with_optimum: whether the rows are of the population that ``optimum`` is of.
         """
         parts = self._by_seed(rows)
         units = _units(rows["unit"])
         statistics = [self._statistic(part, units[place]) for part, place in parts]
         entries = self._entries(Mean(statistics), statistics, rows, units)
         self._add_oracle(entries, rows)
+        if with_optimum:
+            for name, value in self.optimum.get(rows["modalities"].iloc[0], {}).items():
+                if name in entries:
+                    entries[name]["optimum"] = float(value)
         return entries
 
     def within_site(self, rows: pd.DataFrame) -> Entry:
@@ -175,9 +180,6 @@ class Scorer:
         for name, found in self._shares(rows).items():
             if not np.isnan(found.value):
                 entries[name] |= {"share_of_optimum": found.value, "share_low": _number(found.low), "share_high": _number(found.high)}
-        for name, value in self.optimum.get(rows["modalities"].iloc[0], {}).items():
-            if name in entries:
-                entries[name]["optimum"] = float(value)
 
     def _shares(self, rows: pd.DataFrame) -> dict[str, Interval]:
         """What the model found of what there was, with paired intervals."""

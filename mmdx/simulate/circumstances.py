@@ -161,7 +161,7 @@ def check_odds(key: str, value: Any) -> None:
     """Check an odds ratio.
 
     Raises:
-        InputError: where it is no number above 0.
+        InputError: where it is no number from 1e-6 to 1e6; beyond, a rate is 0 or 1 to the last digit.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
-        raise InputError(f"data.{key}={value}: must be an odds ratio, a number above 0; 1 changes nothing.")
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 1e-6 <= value <= 1e6:
+        raise InputError(f"data.{key}={value}: must be an odds ratio, a number from 1e-6 to 1e6; 1 changes nothing.")

@@ -27,7 +27,7 @@ from mmdx.simulate.latent import JOINT, LatentFindings, information
 from mmdx.simulate.optimum import Atom, Population
 from mmdx.simulate.renderers import RENDERERS
 from mmdx.simulate.rendering import FINDINGS, Rendering
-from mmdx.simulate.settings import check_settings, circumstances_from
+from mmdx.simulate.settings import MARKED, check_settings, circumstances_from
 from mmdx.simulate.visit import Visits
 from mmdx.types import Sample
 
@@ -44,16 +44,14 @@ FIRST_DAY, VISITS_A_DAY = "2015-01-01", 20
 MOST = 8
 """Modalities that there can ever be: columns of the draws, so that a new one changes nothing of the others."""
 DIAGNOSIS_STREAM, BEDSIDE_STREAM, MISSING_STREAM, RENDER_STREAM, SILENT_STREAM, MARKER_STREAM, LABEL_STREAM = 11, 13, 14, 15, 17, 18, 19
-MARKED = "image"
-"""The modality that carries the marker."""
 
 
 class SimulatedCohort:
     """Visits of simulated patients; nothing is downloaded or written, each sample is rendered when it is read.
 
     The diagnosis causes latent findings (``LatentFindings``), which the modalities show: widths, levels, loudnesses, grades, values. Age, sex,
-    style and noise do not depend on the diagnosis. Row i of a seed is the same whatever ``samples`` and ``modalities`` are.
-    Visits of one patient have diagnoses of their own.
+    style and noise do not depend on the diagnosis. Row i of a seed is the same whatever ``samples`` and ``modalities`` are, but for which
+    of its modalities are there: of those in use one always stays. Visits of one patient have diagnoses of their own.
 
     Args:
         samples: visits, 2 or more.
@@ -196,7 +194,14 @@ class SimulatedCohort:
         return sample(self.table, index, {m: self.render(index, m).raw for m in sorted(there, key=list(RENDERERS).index)})
 
     def render(self, index: int, modality: str, with_truth: bool = False) -> Rendering:
-        """A modality of a visit, also one that is missing, and with ``with_truth`` what is true of it: quantities, masks, times, spans."""
+        """A modality of a visit, also one that is missing, and with ``with_truth`` what is true of it: quantities, masks, times, spans.
+
+        Raises:
+            InputError: where the modality is not in use.
+            IndexError: where there is no such row.
+        """
+        self._check_subset((modality,))
+        index = range(len(self))[index]
         rng = generator(self.seed, RENDER_STREAM, index, list(RENDERERS).index(modality))
         return RENDERERS[modality](self._shown(index, modality), self.visits[index], rng, with_truth=with_truth)
 
@@ -242,24 +247,25 @@ class SimulatedCohort:
     def _patterns(self, kind: Circumstance, subset: Sequence[str]) -> dict[bool, dict[tuple[str, ...], float]]:
         return {y: pattern_probabilities(self.circumstances.missing_in(kind, y), subset) for y in (True, False)}
 
-    def population(self, subset: Sequence[str], rows: Sequence[int] | None = None, complete: bool = False) -> Population:
+    def population(self, subset: Sequence[str], rows: Sequence[int] | None = None) -> Population:
         """The visits that have some of ``subset``, without end.
 
         Args:
             subset: modalities that are read.
             rows: visits whose hospitals, ages, groups and times are to be mixed as in them; None takes all.
-            complete: as if nothing were missing.
 
         Raises:
             InputError: where a name is not a modality in use.
         """
         self._check_subset(subset)
-        chosen = self._kind if rows is None else self._kind[np.asarray(rows)]
+        chosen = self._kind if rows is None else self._kind[np.asarray(rows, dtype=int)]
+        if not len(chosen):
+            raise InputError("rows: there must be one at least.")
         counts = np.bincount(chosen, minlength=len(self._kinds))
-        atoms = (atom for kind, count in zip(self._kinds, counts, strict=True) if count for atom in self._atoms(kind, float(count), subset, complete))
+        atoms = (atom for kind, count in zip(self._kinds, counts, strict=True) if count for atom in self._atoms(kind, float(count), subset))
         return Population(atoms, self.label_noise)
 
-    def _atoms(self, kind: Circumstance, weight: float, subset: Sequence[str], complete: bool) -> Iterator[Atom]:
+    def _atoms(self, kind: Circumstance, weight: float, subset: Sequence[str], complete: bool = False) -> Iterator[Atom]:
         prevalence, silent, agrees = self.circumstances.prevalence_in(kind), self.circumstances.silent_in(kind), self.circumstances.marker_in(kind)
         everything = {_ordered(subset, self.modalities): 1.0}
         patterns = {True: everything, False: everything} if complete else self._patterns(kind, subset)
@@ -281,12 +287,28 @@ class SimulatedCohort:
         return self.population(subset, rows).scores()
 
     def information(self, subset: Sequence[str]) -> float:
-        """Mutual information of the target and what ``subset`` shows where none of it is missing, in bits."""
-        return self.population(subset, complete=True).information()
+        """Mutual information of the target and what ``subset`` shows where none of it is missing, given hospital, age and time, in bits.
+
+        A marker on the film counts as shown.
+        """
+        self._check_subset(subset)
+        return sum(share * population.information() for share, (population,) in self._given(subset))
+
+    def _given(self, *sets: Sequence[str]) -> Iterator[tuple[float, list[Population]]]:
+        """Of each circumstance that differs its share of the visits, and the population of complete visits for each set of modalities."""
+        counts: dict[Any, list[Any]] = {}
+        for kind, count in zip(self._kinds, np.bincount(self._kind), strict=True):
+            rates = self.circumstances
+            key = (rates.prevalence_in(kind), tuple(rates.silent_in(kind).items()), rates.marker_in(kind))
+            counts.setdefault(key, [kind, 0])[1] += int(count)
+        for kind, count in counts.values():
+            yield count / len(self), [Population(self._atoms(kind, 1.0, subset, complete=True), self.label_noise) for subset in sets]
 
     def asked(self, subset: Sequence[str]) -> float:
         """The same of the diagnosis and the findings alone, as ``information`` asks for it: in the single presentation the sum of the bits of what is
-        seen, in the joint one the information of a finding as far apart as all of them together."""
+        seen, in the joint one the information of a finding as far apart as all of them together. Label noise, silent examinations, a marker
+        and the prevalence of a hospital or of later visits move ``information`` away from it."""
+        self._check_subset(subset)
         there = {m: np.ones(1, bool) for m in subset}
         seen = [source for source in self.model.sources if source.seen(there)[0]]
         if self.model.presentation != JOINT:
@@ -294,14 +316,20 @@ class SimulatedCohort:
         return information(float(np.sqrt(sum(source.separation**2 for source in seen))), self.circumstances.prevalence)
 
     def decomposition(self, first: str, second: str) -> Decomposition:
-        """What two modalities say about the target both, each alone and only together, of complete visits; see ``decompose``.
+        """What two modalities say about the target both, each alone and only together, of complete visits, given hospital, age and time.
 
-        The channels are cut into 4,000 steps of the log-odds, which takes less than 1e-4 bit from them.
+        See ``decompose``. The channels are cut into 4,000 steps of the log-odds, which takes less than 1e-4 bit from them.
+
+        Raises:
+            InputError: where they are the same, or one is not in use.
         """
-        populations = [self.population((m,), complete=True) for m in (first, second)]
-        channels = [population.channel() for population in populations]
-        both = self.population((first, second), complete=True).information()
-        return decompose(channels[0], channels[1], both, populations[0].prevalence)
+        if first == second:
+            raise InputError(f"decomposition of {first} and {second}: must be two different modalities.")
+        self._check_subset((first, second))
+        total = np.zeros(4)
+        for share, (one, two, both) in self._given((first,), (second,), (first, second)):
+            total += share * np.array(decompose(one.channel(), two.channel(), both.information(), one.prevalence))
+        return Decomposition(*(float(part) for part in np.where(np.abs(total) < 1e-9, 0.0, total)))
 
     def _check_subset(self, subset: Sequence[str]) -> None:
         if not subset or not set(subset) <= set(self.modalities):

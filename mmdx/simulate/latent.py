@@ -107,12 +107,17 @@ class LatentFindings:
         self.most = float(entropy(np.array(prevalence)))
         taken: dict[str, set[int]] = {m: set() for m in modalities}
         self.sources: list[Source] = []
+        _check_bits("data.information", information)
+        for kind in KINDS:
+            _check_bits(f"data.information.{kind}", information.get(kind) or {})
         if odd := sorted(set(information) - set(KINDS)):
             raise InputError(f"data.information.{odd[0]}: no such kind of source; must be unique, redundant or synergistic.")
         for kind in KINDS:
             for key, bits in (information.get(kind) or {}).items():
                 names = tuple(m for m in modalities if m in key.split("+"))
                 _check_source(kind, key, names, bits, modalities)
+                if any(source.kind == kind and source.modalities == names for source in self.sources):
+                    raise InputError(f"data.information.{kind}.{key}: these modalities have a {kind} source already; give it once, in any order.")
                 if not bits:
                     continue  # shown below as what tells nothing
                 place = {m: _place(kind, key, m, taken) for m in names}
@@ -125,7 +130,7 @@ class LatentFindings:
         if presentation == SINGLE and (total := sum(source.share for source in self.sources if source.bits)) > 1:
             asked = sum(source.bits for source in self.sources)
             raise InputError(
-                f"data.information: {asked:.3f} bits in all; where each patient shows one source only, at most "
+                f"data.information: {asked:.3f} bits in all, of modalities in use or not; where each patient shows one source only, at most "
                 f"data.strength={strength} of {self.most:.3f} bits can be told ({asked / total:.3f})."
             )
 
@@ -189,6 +194,11 @@ class LatentFindings:
 def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
     """Every set of modalities but the empty one, the smaller first."""
     return [chosen for size in range(1, len(modalities) + 1) for chosen in combinations(modalities, size)]
+
+
+def _check_bits(key: str, given: object) -> None:
+    if not isinstance(given, Mapping):
+        raise InputError(f"{key}={given}: must be bits by modalities, such as {{image: 0.3}}, within {', '.join(KINDS)}.")
 
 
 def _check_source(kind: str, key: str, names: Sequence[str], bits: float, modalities: Sequence[str]) -> None:

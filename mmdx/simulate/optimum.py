@@ -88,7 +88,8 @@ class Population:
         return float(up.weight @ wins @ down.weight)
 
     def auprc(self) -> float:
-        """Average precision, by the trapezoidal rule: error below 1e-6, and below 1e-3 where many scores are equal."""
+        """Average precision, by the trapezoidal rule: error below 1e-6; below 1e-4 where one part is much narrower than another, and
+        below 1e-3 where many scores are equal."""
         total = 0.0
         for weight, mean, spread in zip(*self.cases, strict=True):
             threshold = mean + spread * NODES

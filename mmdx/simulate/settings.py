@@ -13,6 +13,9 @@ from mmdx.simulate.circumstances import GROUPS, Circumstances, check_odds, check
 from mmdx.simulate.latent import JOINT, SINGLE
 from mmdx.simulate.renderers import RENDERERS
 
+MARKED = "image"
+"""The modality that carries the marker."""
+
 
 class Later(NamedTuple):
     """What changes from a row on; None changes nothing."""
@@ -77,6 +80,7 @@ def check_settings(
         raise InputError(f"data.modalities={list(modalities)}: must be one or more different ones of {known}.")
     for name, value, least in (("samples", samples, 2), ("sites", sites, 1), ("seed", seed, 0)):
         _check_whole(name, value, least)
+    _check_list("visits", visits)
     if not visits:
         raise InputError("data.visits: must be a list of numbers of visits, such as [1, 1, 1, 2].")
     for number in visits:
@@ -84,11 +88,17 @@ def check_settings(
     check_share("prevalence", prevalence)
     if presentation not in (JOINT, SINGLE):
         raise InputError(f"data.presentation={presentation}: must be {JOINT} or {SINGLE}.")
-    check_share("strength", strength)
+    if not isinstance(strength, int | float | np.number) or isinstance(strength, bool) or not 0 < strength <= 0.98:
+        raise InputError(f"data.strength={strength}: must be above 0 and at most 0.98.")
     check_rate("label_noise", label_noise, 0.5)
     _check_number("drift", drift)
     if marker is not None:
         check_share("marker", marker)
+        if MARKED not in modalities:
+            raise InputError(f"data.marker={marker}: the mark is on the {MARKED}, which is not in use; set data.marker=null.")
+    for key, given in (("missing", missing), ("missing_odds", missing_odds), ("silent", silent), ("subgroup", subgroup), ("later", later)):
+        _check_mapping(key, given)
+    _check_list("site_prevalence", site_prevalence)
     missing = missing or {}
     odds = _odds(missing_odds or {}, sites)
     group = _subgroup(subgroup or {}, sites)
@@ -100,8 +110,14 @@ def check_settings(
         raise InputError(f"data.site_prevalence={list(by_site)}: must have one number for each of data.sites={sites}.")
     for share in by_site:
         check_share("site_prevalence", share)
+    changes = _later(later or {}, marker)
+    if changes.from_row is not None and changes.from_row >= samples:
+        raise InputError(f"data.later.from_row={changes.from_row}: there are data.samples={samples} visits, so nothing would change.")
+    for name in ("old", "diseased"):
+        if idle := [m for m in odds[name] if m in modalities and not missing.get(m)]:
+            raise InputError(f"data.missing_odds.{name}.{idle[0]}: data.missing.{idle[0]} is 0, and odds of 0 stay 0; set a rate above 0.")
     in_use = {m: float(missing.get(m, 0.0)) for m in modalities}
-    return Settings(modalities, prevalence, in_use, odds, silent or {}, group, sites, by_site, marker, _later(later or {}, marker), drift)
+    return Settings(modalities, prevalence, in_use, odds, silent or {}, group, sites, by_site, marker, changes, drift)
 
 
 def circumstances_from(settings: Settings) -> Circumstances:
@@ -124,6 +140,9 @@ def circumstances_from(settings: Settings) -> Circumstances:
 
 def _odds(given: Mapping[str, Any], sites: int) -> dict[str, Any]:
     _check_keys("missing_odds", given, ("old", "diseased", "sites"))
+    for name in ("old", "diseased"):
+        _check_mapping(f"missing_odds.{name}", given.get(name))
+    _check_list("missing_odds.sites", given.get("sites"))
     odds: dict[str, Any] = {name: dict(given.get(name) or {}) for name in ("old", "diseased")} | {"sites": tuple(given.get("sites") or ())}
     for name in ("old", "diseased"):
         for m in _modalities_of(f"missing_odds.{name}", odds[name]):
@@ -137,16 +156,19 @@ def _odds(given: Mapping[str, Any], sites: int) -> dict[str, Any]:
 
 def _subgroup(given: Mapping[str, Any], sites: int) -> Subgroup:
     _check_keys("subgroup", given, Subgroup._fields)
+    _check_mapping("subgroup.silent", given.get("silent"))
     group = Subgroup(given.get("column"), given.get("value"), given.get("silent") or {})
     if group.column is None:
         if group.silent or group.value is not None:
             raise InputError("data.subgroup.column: not given, though value or silent is; must be sex, age_group or site.")
         return group
-    if group.column not in GROUPS:
+    if not isinstance(group.column, str) or group.column not in GROUPS:
         raise InputError(f"data.subgroup.column={group.column}: must be one of {', '.join(GROUPS)}.")
     values = GROUPS[group.column] or tuple(f"hospital_{i + 1}" for i in range(sites))
     if group.value not in values:
         raise InputError(f"data.subgroup.value={group.value}: must be one of {', '.join(values)}, as data.subgroup.column={group.column}.")
+    if not group.silent:
+        raise InputError("data.subgroup.silent: not given; it says how often each modality shows nothing in the subgroup, such as {image: 0.5}.")
     return group
 
 
@@ -176,6 +198,16 @@ def _modalities_of(key: str, given: Mapping[str, Any]) -> list[str]:
     if odd := sorted(set(given) - set(RENDERERS)):
         raise InputError(f"data.{key}.{odd[0]}: no such modality; must be one of {', '.join(RENDERERS)}.")
     return list(given)
+
+
+def _check_mapping(key: str, given: Any) -> None:
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"data.{key}={given}: must be a mapping, such as {{NAME: VALUE}}, or null.")
+
+
+def _check_list(key: str, given: Any) -> None:
+    if given is not None and (isinstance(given, str | Mapping) or not isinstance(given, Sequence | np.ndarray)):
+        raise InputError(f"data.{key}={given}: must be a list, such as [1, 2].")
 
 
 def _check_rates(key: str, rates: Mapping[str, Any]) -> None:

@@ -170,6 +170,8 @@ def test_oracle_and_optimum():
     entry = found["text"]["auroc"]
     assert entry["oracle"] == pytest.approx(oracle) and entry["optimum"] == 0.87 and "optimum" not in found["image"]["auroc"]
     assert entry["share_of_optimum"] == pytest.approx((entry["value"] - 0.5) / (oracle - 0.5))
+    sites = quick(frame.assign(meta_site=["a", "b"] * (len(frame) // 2)), optimum={"text": {"auroc": 0.87}})["by_site"]
+    assert all("optimum" not in part["text"]["auroc"] and "oracle" in part["text"]["auroc"] for part in sites.values())
     assert entry["share_low"] < entry["share_of_optimum"] < entry["share_high"] < 1.1
     assert found["text"]["brier"]["oracle"] == pytest.approx(brier_score_loss(rows["target"], rows["oracle"]))
 

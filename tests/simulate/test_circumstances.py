@@ -117,3 +117,10 @@ def test_patients_have_the_visits_asked_for():
 def test_days_follow_each_other():
     days = SimulatedCohort(samples=100).table["meta_time"]
     assert days.is_monotonic_increasing and days.iloc[0] == "2015-01-01" and days.iloc[-1] == "2015-01-05"
+
+
+def test_bits_are_those_of_the_modalities_and_not_of_the_hospital_and_add_up_over_hospitals():
+    nothing = cohort_of(samples=900, site_prevalence=[0.05, 0.4, 0.9], information={"unique": {"image": 0.3}})
+    assert nothing.information(("text", "audio")) == pytest.approx(0, abs=1e-9)
+    assert nothing.decomposition("text", "audio") == pytest.approx((0, 0, 0, 0), abs=1e-9)
+    assert nothing.optimum(("text",))["auroc"] > 0.8, "though the hospital tells"

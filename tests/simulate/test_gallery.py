@@ -42,6 +42,7 @@ def test_optimum_prints_every_subset(monkeypatch, capsys):
     rows = json.loads(capsys.readouterr().out)
     cohort = SimulatedCohort(samples=900, modalities=("image", "text", "audio"))
     assert [row["modalities"] for row in rows] == ["image", "text", "audio", "image+text", "audio+image", "audio+text", "audio+image+text"]
+    assert rows[-1]["asked"] == pytest.approx(rows[-1]["information"])
     assert rows[-1]["auroc"] == cohort.optimum(("image", "text", "audio"))["auroc"]
     parts = rows[3]["decomposition"]
     assert sum(parts.values()) == pytest.approx(rows[3]["information"], abs=1e-6)

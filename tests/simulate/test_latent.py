@@ -115,6 +115,7 @@ def test_pattern_probabilities_are_those_of_the_draw():
         ({"synergistic": {"a+a": 0.1}}, "two or more different modalities"),
         ({"unique": {"a": 0.96}}, "data.information.unique.a=0.96: must be at least 0 and below 0.952 bits"),
         ({"unique": {"a": "much"}}, "data.information.unique.a=much: must be a number of bits"),
+        ({"redundant": {"a+b": 0.1, "b+a": 0.1}}, "data.information.redundant.b+a: these modalities have a redundant source already"),
         ({"redundant": {"a+b": 0.1, "a+c": 0.1, "a+b+c": 0.1}}, "data.information.redundant.a+b+c: a would have to show more than it can"),
     ],
 )
@@ -126,5 +127,5 @@ def test_information_that_cannot_be_is_refused_in_one_sentence(information, word
 
 
 def test_more_than_there_is_to_know_is_refused_where_bits_add_up():
-    with pytest.raises(InputError, match=r"data.information: 0.900 bits in all; .* at most data.strength=0.8 of 0.971 bits can be told \(0.777\)"):
+    with pytest.raises(InputError, match=r"data.information: 0.900 bits in all, .* at most data.strength=0.8 of 0.971 bits can be told \(0.777\)"):
         model({"unique": {"a": 0.5, "b": 0.4}}, "single")
