@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from mmdx.errors import InputError
 from mmdx.evaluation.metrics import EXTRA
 from mmdx.evaluation.predictions import checked, full_set, kind_of, outputs_of, predictions_file, read_predictions, subset_size
+from mmdx.evaluation.scored import Scored
 from mmdx.evaluation.scorer import Scorer
 from mmdx.evaluation.threshold import described, row_thresholds, thresholds
 from mmdx.files import write_json
@@ -20,6 +21,8 @@ from mmdx.files import write_json
 METRICS = "metrics.json"
 PAIR = ["sample_id", "fold", "seed"]
 Optimum = Mapping[str, Mapping[str, float]]
+SECTIONS: dict[str, Callable[[Scored], dict[str, Any] | None]] = {}
+"""Further sections of ``metrics.json``, each made from the scored table; None where it has nothing to say."""
 
 
 def score_folder(
@@ -87,11 +90,13 @@ def score(
     table = _with_full_set_as_retrained(table)
     outputs = outputs_of(table, kind)
     table, threshold = _with_thresholds(table, kind, outputs)
+    unit, units = _units(table[table["split"] == "test"], unit_name)[0], _units(table, unit_name)[1]
+    table = table.assign(unit=units)
     test = table[table["split"] == "test"]
-    unit, units = _units(test, unit_name)
-    test = test.assign(unit=units)[_needed(test)]
+    test = test[_needed(test)]
     scorer = Scorer(kind, outputs, unit, extra, resamples, seed, optimum or {})
     full = full_set(test)
+    scored = Scored(table, scorer, full)
     settings = {"extra_metrics": list(extra), "resamples": resamples, "seed": seed, "unit_name": unit_name, "optimum": optimum}
     return {
         "kind": kind,
@@ -105,6 +110,7 @@ def score(
         **_sections(scorer, test, full),
         "threshold": threshold,
         "differences": _differences(scorer, test, full),
+        **{name: found for name, section in SECTIONS.items() if (found := section(scored))},
     }
 
 
@@ -119,8 +125,8 @@ def _units(test: pd.DataFrame, unit_name: str | None) -> tuple[str, np.ndarray]:
 
 def _needed(test: pd.DataFrame) -> list[str]:
     """The columns that scores rest on; the others would only be copied about."""
-    named = ("sample_id", "fold", "seed", "modalities", "ablation", "present", "oracle", "meta_site")
-    return [c for c in map(str, test.columns) if c in named or c.startswith(("target", "prob", "threshold"))] + ["unit"]
+    named = ("sample_id", "fold", "seed", "modalities", "ablation", "present", "oracle", "meta_site", "unit")
+    return [c for c in map(str, test.columns) if c in named or c.startswith(("target", "prob", "threshold"))]
 
 
 def _with_full_set_as_retrained(table: pd.DataFrame) -> pd.DataFrame:

@@ -52,10 +52,10 @@ class Scorer:
             rows: with column ``threshold`` where the target is binary, ``threshold_LABEL`` where there are labels.
             with_optimum: whether the rows are of the population that ``optimum`` is of.
         """
-        parts = self._by_seed(rows)
-        units = _units(rows["unit"])
+        parts = by_seed(rows)
+        units = units_of(rows["unit"])
         statistics = [self._statistic(part, units[place]) for part, place in parts]
-        entries = self._entries(Mean(statistics), statistics, rows, units)
+        entries = self.entries(Mean(statistics), statistics, rows, units)
         self._add_oracle(entries, rows)
         if with_optimum:
             for name, value in self.optimum.get(rows["modalities"].iloc[0], {}).items():
@@ -70,31 +70,26 @@ class Scorer:
             nothing = {"value": None, "low": None, "high": None} | self._counts(rows, self.outputs)
             return nothing | {"method": None, "reason": "no site has rows of both classes"}
         kept = pd.concat(usable).sort_index()
-        units = _units(kept["unit"])
+        units = units_of(kept["unit"])
         statistics: list[Statistic] = []
-        for part, place in self._by_seed(kept):
+        for part, place in by_seed(kept):
             places = [np.flatnonzero(part["meta_site"] == site) for site in part["meta_site"].unique()]
             own = [self._statistic(part.iloc[p], units[place][p], only_auroc=True) for p in places]
             statistics.append(Mean(own))
-        entry = self._entries(Mean(statistics), statistics, kept, units)["auroc"]
+        entry = self.entries(Mean(statistics), statistics, kept, units)["auroc"]
         return entry | {"sites": len(usable)}
 
     def difference(self, full: pd.DataFrame, rest: pd.DataFrame) -> dict[str, Entry]:
         """Metrics of ``full`` minus those of ``rest``, two tables of the same samples, folds and seeds in the same order."""
-        units = _units(full["unit"])
+        units = units_of(full["unit"])
         pairs = []
-        for (one, place), (two, _) in zip(self._by_seed(full), self._by_seed(rest), strict=True):
+        for (one, place), (two, _) in zip(by_seed(full), by_seed(rest), strict=True):
             pairs.append(Difference(self._statistic(one, units[place]), self._statistic(two, units[place]), DIFFERENCES))
-        entries = self._entries(Mean(pairs), list(pairs), full, units)
+        entries = self.entries(Mean(pairs), list(pairs), full, units)
         oracles = [self._oracle(table) for table in (full, rest)]
         for name in set(DIFFERENCES) & set(oracles[0]) & set(oracles[1]):
             entries[name]["oracle"] = oracles[0][name] - oracles[1][name]
         return entries
-
-    def _by_seed(self, rows: pd.DataFrame) -> list[tuple[pd.DataFrame, np.ndarray]]:
-        seeds = rows["seed"].to_numpy()
-        places = [np.flatnonzero(seeds == seed) for seed in sorted(set(seeds))]
-        return [(rows.iloc[place], place) for place in places]
 
     def _statistic(self, rows: pd.DataFrame, unit: np.ndarray, only_auroc: bool = False) -> Statistic:
         names = ("auroc",) if only_auroc else self.metrics
@@ -111,10 +106,18 @@ class Scorer:
         threshold = rows[[f"threshold_{name}" for name in self.outputs]].to_numpy(np.float64)
         return MultilabelMetrics(target, prob, unit, threshold, self.outputs, names)
 
-    def _entries(self, statistic: Statistic, by_seed: list[Statistic], rows: pd.DataFrame, units: np.ndarray) -> dict[str, Entry]:
+    def entries(self, statistic: Statistic, parts: list[Statistic], rows: pd.DataFrame, units: np.ndarray) -> dict[str, Entry]:
+        """Entries of a statistic's metrics.
+
+        Args:
+            statistic: of all rows.
+            parts: the same of each seed's rows.
+            rows: what the statistic was made from.
+            units: number of each row's unit.
+        """
         count = int(units.max()) + 1
         found = bootstrap(statistic, count, len(rows), self.resamples, self.seed)
-        seeds = [weighted(s, np.ones(count)) for s in by_seed]
+        seeds = [weighted(s, np.ones(count)) for s in parts]
         counts: dict[str, Entry] = {}
         entries = {}
         for name, result in found.items():
@@ -170,7 +173,7 @@ class Scorer:
         """Score of the true posterior on the same rows, {} where it isn't known for all of them."""
         if not self._has_oracle(rows):
             return {}
-        found = [weighted(self._oracle_statistic(part, np.arange(len(part))), np.ones(len(part))) for part, _ in self._by_seed(rows)]
+        found = [weighted(self._oracle_statistic(part, np.arange(len(part))), np.ones(len(part))) for part, _ in by_seed(rows)]
         values = {name: float(np.mean([f[name] for f in found])) for name in WITH_ORACLE}
         return {name: value for name, value in values.items() if not np.isnan(value)}
 
@@ -185,16 +188,23 @@ class Scorer:
         """What the model found of what there was, with paired intervals."""
         if not self._has_oracle(rows):
             return {}
-        units = _units(rows["unit"])
+        units = units_of(rows["unit"])
         shares = []
-        for part, place in self._by_seed(rows):
+        for part, place in by_seed(rows):
             unit, target = units[place], part["target"].to_numpy(np.float64)
             model = BinaryMetrics(target, part["prob"].to_numpy(np.float64), unit, names=WITH_CHANCE)
             shares.append(Share(model, self._oracle_statistic(part, unit), target, unit, WITH_CHANCE))
         return bootstrap(Mean(list(shares)), int(units.max()) + 1, len(rows), self.resamples, self.seed)
 
 
-def _units(column: pd.Series) -> np.ndarray:
+def by_seed(rows: pd.DataFrame) -> list[tuple[pd.DataFrame, np.ndarray]]:
+    """The rows of each seed, with their places among all of them."""
+    seeds = rows["seed"].to_numpy()
+    places = [np.flatnonzero(seeds == seed) for seed in sorted(set(seeds))]
+    return [(rows.iloc[place], place) for place in places]
+
+
+def units_of(column: pd.Series) -> np.ndarray:
     """Units numbered in the order in which the rows, sorted by sample, first name them: their own names play no part."""
     return pd.factorize(column)[0]
 
