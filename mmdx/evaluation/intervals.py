@@ -7,6 +7,7 @@ time, or, with more than 200 units, one of 200 random groups of units at a time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,11 @@ from mmdx.evaluation.panels import Difference
 LEVEL = 0.95
 JACKKNIFE_GROUPS = 200
 BLOCK = 2**18  # entries of the count matrix that are worked on at once: fits a cache, bounds memory, changes no result
-KEPT = 2**22
+KEPT = 2**22  # entries of a count matrix that is remembered: the next statistic of the same units has the same draws
+MANY = 2**17  # units from which they are drawn part by part
+PART = 2**15
+STREAM = 16  # resamples that share a random stream
+PARALLEL = 2**28  # rows times resamples from which several processes pay
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,47 @@ def bootstrap(statistic: Statistic, units: int, rows: int, resamples: int = 1000
     value = statistic(np.ones((units, 1)))
     if units < 2:
         return {name: Interval(float(v[0])) for name, v in value.items()}
-    width = max(8, BLOCK // max(units, rows))
-    draws = _collect(statistic, _draws(units, resamples, seed, width))
-    left_out = _collect(statistic, _without_one(units, seed, width))
+    draws, left_out = replicates(statistic, units, rows, resamples, seed)
     return {name: interval(float(v[0]), draws[name], left_out[name]) for name, v in value.items()}
+
+
+def replicates(
+    statistic: Statistic, units: int, rows: int, resamples: int, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Values of each metric in the resamples, [R], and with one unit (or one group of units) left out, [J].
+
+    A large table is worked on by all processors that this process may use; the values do not depend on how many these are.
+    """
+    width = max(8, BLOCK // max(units, rows)) if max(units, rows) < MANY else 1
+    jobs = _processors() if max(units, rows) * resamples >= PARALLEL else 1
+    if jobs == 1:
+        return _collect(statistic, drawn(units, 0, resamples, seed, width)), _collect(statistic, _without_one(units, seed, width))
+    from joblib import Parallel, delayed
+
+    parts = [(start, min(start + STREAM, resamples)) for start in range(0, resamples, STREAM)]
+    found = Parallel(n_jobs=jobs)(
+        [
+            *(delayed(_part)(statistic, units, start, end, seed, width) for start, end in parts),
+            *(delayed(_part_left_out)(statistic, units, seed, start, width) for start in range(0, min(units, JACKKNIFE_GROUPS), STREAM)),
+        ]
+    )
+    return _joined(found[: len(parts)]), _joined(found[len(parts) :])
+
+
+def _part(statistic: Statistic, units: int, start: int, end: int, seed: int, width: int) -> dict[str, np.ndarray]:
+    return _collect(statistic, drawn(units, start, end, seed, width))
+
+
+def _part_left_out(statistic: Statistic, units: int, seed: int, start: int, width: int) -> dict[str, np.ndarray]:
+    return _collect(statistic, _without_one(units, seed, width, start, start + STREAM))
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def interval(value: float, draws: np.ndarray, left_out: np.ndarray) -> Interval:
@@ -100,39 +142,70 @@ def _bca_tails(value: float, draws: np.ndarray, left_out: np.ndarray, tails: np.
 
 
 def _collect(statistic: Statistic, blocks: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
-    found = [statistic(counts) for counts in blocks]
-    return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+    return _joined([statistic(counts) for counts in blocks])
 
 
-def _draws(units: int, resamples: int, seed: int, width: int) -> Iterator[np.ndarray]:
-    if units * resamples <= KEPT:
-        counts = _all_draws(units, resamples, seed)
-        yield from (counts[:, start : start + width] for start in range(0, resamples, width))
+def drawn(units: int, start: int, end: int, seed: int, width: int) -> Iterator[np.ndarray]:
+    """How often each unit was drawn in the resamples ``start`` to ``end`` - 1, in blocks [C, at most ``width``].
+
+    Every ``STREAM`` resamples have a random stream of their own, so any of them can be drawn without those before; ``start`` is the first of one.
+    """
+    if units <= MANY and units * end <= KEPT:
+        counts = _all_draws(units, end, seed)
+        yield from (counts[:, place : min(place + width, end)] for place in range(start, end, width))
         return
-    rng = np.random.default_rng([seed, 0])
-    for start in range(0, resamples, width):
-        yield _counts(rng, units, min(width, resamples - start))
+    streams = max(1, width // STREAM)
+    for first in range(start, end, STREAM * streams):
+        last = min(first + STREAM * streams, end)
+        if streams > 1 and units <= MANY:
+            yield _several_streams(units, first, last, seed)
+            continue
+        rng = np.random.default_rng([seed, 0, first // STREAM])
+        for place in range(first, last, width):
+            number = min(width, last - place)
+            if units > MANY:
+                yield _counts_of_many(rng, units, number)
+            else:
+                yield _counts(rng.integers(0, units, size=(number, units)))
 
 
 @lru_cache(maxsize=8)
 def _all_draws(units: int, resamples: int, seed: int) -> np.ndarray:
-    counts = _counts(np.random.default_rng([seed, 0]), units, resamples)
+    counts = _several_streams(units, 0, resamples, seed)
     counts.flags.writeable = False
     return counts
 
 
-def _counts(rng: np.random.Generator, units: int, resamples: int) -> np.ndarray:
-    """How often each unit was drawn in each resample, [C, R]; resamples are drawn one after another."""
-    drawn = rng.integers(0, units, size=(resamples, units)) * resamples + np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=units * resamples).reshape(units, resamples).astype(np.float64)
+def _several_streams(units: int, start: int, end: int, seed: int) -> np.ndarray:
+    rngs = [(np.random.default_rng([seed, 0, first // STREAM]), min(STREAM, end - first)) for first in range(start, end, STREAM)]
+    return _counts(np.concatenate([rng.integers(0, units, size=(number, units)) for rng, number in rngs]))
 
 
-def _without_one(units: int, seed: int, width: int) -> Iterator[np.ndarray]:
+def _counts(chosen: np.ndarray) -> np.ndarray:
+    """How often each unit occurs in each resample, [C, R], from the units chosen, [R, C]."""
+    resamples, units = chosen.shape
+    chosen = chosen * resamples + np.arange(resamples)[:, None]
+    return np.bincount(chosen.ravel(), minlength=units * resamples).reshape(units, resamples).astype(np.float64)
+
+
+def _counts_of_many(rng: np.random.Generator, units: int, resamples: int) -> np.ndarray:
+    """The same for many units: first how many of each part of them are drawn, then which, a part at a time that fits a cache."""
+    sizes = np.diff(np.append(np.arange(0, units, PART), units))
+    counts = np.empty((resamples, units))
+    for row in counts:
+        place = 0
+        for size, number in zip(sizes, rng.multinomial(units, sizes / units), strict=True):
+            row[place : place + size] = np.bincount(rng.integers(0, size, size=number), minlength=size)
+            place += size
+    return counts.T
+
+
+def _without_one(units: int, seed: int, width: int, first: int = 0, last: int = JACKKNIFE_GROUPS) -> Iterator[np.ndarray]:
     groups = min(units, JACKKNIFE_GROUPS)
     group = np.empty(units, dtype=int)
     group[np.random.default_rng([seed, 1]).permutation(units)] = np.arange(units) % groups
-    for start in range(0, groups, width):
-        chosen = np.arange(start, min(start + width, groups))
+    for start in range(first, min(last, groups), width):
+        chosen = np.arange(start, min(start + width, last, groups))
         yield (group[:, None] != chosen).astype(np.float64)
 
 

@@ -8,6 +8,7 @@ Conventions: higher probability means class 1; a row is called positive where ``
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -19,6 +20,7 @@ AT_THRESHOLD = ("balanced_accuracy", "sensitivity", "specificity")
 EXTRA = ("macc",)
 BINARY = ("auroc", "auprc", "sensitivity_at_90_specificity", "balanced_accuracy", "sensitivity", "specificity", "brier")
 SPECIFICITY = 0.9
+BLOCK = 2**15  # rows that are worked on at once: fits a cache
 
 
 class BinaryMetrics:
@@ -57,12 +59,11 @@ class BinaryMetrics:
 
     def _rank(self, positive: np.ndarray, prob: np.ndarray, unit: np.ndarray) -> None:
         order = np.argsort(-prob, kind="stable")
-        up, down = order[positive[order]], order[~positive[order]]
-        self.up, self.down = unit[up], unit[down]  # units of the positive and negative rows, from the highest probability down
-        self.up_until_up = np.searchsorted(-prob[up], -prob[up], side="right")  # of positives with at least this probability
-        self.down_until_up = np.searchsorted(-prob[down], -prob[up], side="right")
-        self.up_above_down = np.searchsorted(-prob[up], -prob[down], side="left")
-        self.up_until_down = np.searchsorted(-prob[up], -prob[down], side="right")
+        falling = -prob[order]
+        bounds = [0]
+        while bounds[-1] < len(order):  # rows of one probability stay together
+            bounds.append(int(np.searchsorted(falling, falling[min(bounds[-1] + BLOCK, len(order)) - 1], side="right")))
+        self.blocks = [_Ranked(positive[order[i:j]], falling[i:j], unit[order[i:j]]) for i, j in itertools.pairwise(bounds)]
 
     def __call__(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Values [R] of each metric."""
@@ -70,7 +71,7 @@ class BinaryMetrics:
         total = {name: np.einsum("cr,c->r", counts[:rows], column) for name, column in self.totals.items()}
         found: dict[str, np.ndarray] = {}
         if set(self.names) & set(RANKING):
-            found |= self._ranking(counts)
+            found |= self._ranking(counts, total["positives"], total["negatives"])
         if "hits" in total:
             found["sensitivity"] = _ratio(total["hits"], total["positives"])
             found["specificity"] = _ratio(total["rejections"], total["negatives"])
@@ -78,36 +79,69 @@ class BinaryMetrics:
         found["brier"] = _ratio(total["error"], total["positives"] + total["negatives"])
         return {name: found[name] for name in self.names}
 
-    def _ranking(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+    def _ranking(self, counts: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> dict[str, np.ndarray]:
         resamples = counts.shape[1]
-        if not len(self.up) or not len(self.down):
-            return dict.fromkeys(RANKING, np.full(resamples, np.nan))
-        up, down = counts[self.up], counts[self.down]
-        ups, downs = _cumulated(up), _cumulated(down)
-        undefined = (ups[-1] == 0) | (downs[-1] == 0)
-        found = {}
-        if "auroc" in self.names:
-            wins = np.einsum("nr,nr->r", down, ups[self.up_above_down]) + np.einsum("nr,nr->r", down, ups[self.up_until_down])
-            found["auroc"] = _ratio(wins / 2, ups[-1] * downs[-1])
-        if set(self.names) & {"auprc", "sensitivity_at_90_specificity"}:
-            hits, alarms = ups[self.up_until_up], downs[self.down_until_up]
-            if "auprc" in self.names:
-                precision = np.divide(hits, hits + alarms, out=np.zeros_like(hits), where=hits > 0)
-                found["auprc"] = _ratio(np.einsum("nr,nr->r", up, precision), ups[-1])
-            allowed = (1 - SPECIFICITY) * downs[-1] * (1 + 1e-9)
-            reached = (alarms <= allowed).sum(axis=0)
-            best = np.where(reached > 0, hits[reached - 1, np.arange(resamples)], 0.0)
-            found["sensitivity_at_90_specificity"] = _ratio(best, ups[-1])
-        for values in found.values():
-            values[undefined] = np.nan
-        return found
+        wins, precision, best = np.zeros(resamples), np.zeros(resamples), np.zeros(resamples)
+        ups, downs = np.zeros(resamples), np.zeros(resamples)  # positives and negatives above the block
+        allowed = (1 - SPECIFICITY) * negatives * (1 + 1e-9)
+        for block in self.blocks:
+            up, down = counts.take(block.up, axis=0), counts.take(block.down, axis=0)
+            above, alarms_above = _cumulated(up, ups), _cumulated(down, downs)
+            ups, downs = above[-1], alarms_above[-1]
+            if "auroc" in self.names:
+                wins += block.wins(down, above)
+            if len(up) and set(self.names) & {"auprc", "sensitivity_at_90_specificity"}:
+                hits, alarms = block.called(above, alarms_above)
+                if "auprc" in self.names:
+                    called = np.maximum(hits + alarms, 1e-300)  # 0 only where there is no hit
+                    precision += np.einsum("nr,nr->r", up, np.divide(hits, called, out=called))
+                if "sensitivity_at_90_specificity" in self.names:
+                    reached = (alarms <= allowed).sum(axis=0)
+                    best = np.where(reached > 0, hits[reached - 1, np.arange(resamples)], best)
+        found = {
+            "auroc": _ratio(wins, positives * negatives),
+            "auprc": _ratio(precision, positives),
+            "sensitivity_at_90_specificity": _ratio(best, positives),
+        }
+        undefined = (positives == 0) | (negatives == 0)
+        return {name: np.where(undefined, np.nan, values) for name, values in found.items() if name in self.names}
 
 
-def _cumulated(weights: np.ndarray) -> np.ndarray:
-    """Sums of the first 0, 1, ... n rows, [n + 1, R]."""
-    out = np.zeros((len(weights) + 1, weights.shape[1]))
-    np.cumsum(weights, axis=0, out=out[1:])
-    return out
+class _Ranked:
+    """Rows from a higher to a lower probability, all rows of each probability that occurs, apart by their target."""
+
+    def __init__(self, positive: np.ndarray, falling: np.ndarray, unit: np.ndarray) -> None:
+        self.up, self.down = unit[positive], unit[~positive]
+        up, down = falling[positive], falling[~positive]
+        self.up_until_up = np.searchsorted(up, up, side="right")  # of positives with at least this probability
+        self.down_until_up = np.searchsorted(down, up, side="right")
+        self.up_above_down = np.searchsorted(up, down, side="left")
+        self.up_until_down = np.searchsorted(up, down, side="right")
+        self.ups_tie = bool((self.up_until_up != np.arange(1, len(up) + 1)).any())
+        self.both_tie = bool((self.up_above_down != self.up_until_down).any())
+
+    def wins(self, down: np.ndarray, above: np.ndarray) -> np.ndarray:
+        """Pairs, [R], of a negative and a positive above it, ties counting half.
+
+        Args:
+            down: counts [d, R] of the negatives.
+            above: positives above the first, second, ... positive, and above what follows, [u + 1, R].
+        """
+        wins = np.einsum("nr,nr->r", down, above.take(self.up_above_down, axis=0))
+        if self.both_tie:
+            wins = (wins + np.einsum("nr,nr->r", down, above[self.up_until_down])) / 2
+        return wins
+
+    def called(self, above: np.ndarray, alarms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positives and negatives, [u, R] each, that are called positive at the probability of each positive."""
+        return above[self.up_until_up] if self.ups_tie else above[1:], alarms.take(self.down_until_up, axis=0)
+
+
+def _cumulated(weights: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Sums of the first 0, 1, ... n rows and what came before them, [n + 1, R]."""
+    out = np.empty((len(weights) + 1, weights.shape[1]))
+    out[0], out[1:] = before, weights
+    return np.cumsum(out, axis=0, out=out)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

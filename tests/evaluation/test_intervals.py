@@ -116,3 +116,33 @@ def test_the_interval_covers_the_true_auroc_95_times_in_100(rows_of_a_patient):
         found = of_auroc(target, stats.norm.cdf(noise + 1.2 * target), unit, resamples=400, seed=repetition)
         covered += found.low <= truth <= found.high
     assert 0.92 <= covered / repetitions <= 0.98
+
+
+@pytest.mark.parametrize("many", [10**6, 100])
+def test_resamples_can_be_drawn_without_those_before(monkeypatch, many):
+    monkeypatch.setattr(intervals, "MANY", many)
+    monkeypatch.setattr(intervals, "PART", 64)
+    whole = np.concatenate(list(intervals.drawn(300, 0, 40, 0, 7)), axis=1)
+    later = np.concatenate(list(intervals.drawn(300, 16, 40, 0, 1)), axis=1)
+    assert (whole.sum(axis=0) == 300).all() and whole.var() == pytest.approx(1, abs=0.1)  # multinomial: variance 1 - 1/300
+    np.testing.assert_array_equal(whole[:, 16:], later)
+
+
+def test_several_processes_give_the_same_interval(monkeypatch):
+    target, prob = cohort()
+    statistic = BinaryMetrics(target, prob, np.arange(150), np.full(150, 0.5))
+    alone = bootstrap(statistic, 150, 150, resamples=100)
+    monkeypatch.setattr(intervals, "PARALLEL", 1)
+    monkeypatch.setattr(intervals, "_processors", lambda: 2)
+    assert bootstrap(statistic, 150, 150, resamples=100) == alone
+
+
+def test_blocks_of_rows_change_nothing_with_ties(monkeypatch):
+    target, prob = cohort()
+    prob = np.round(prob, 1)
+    weights = np.random.default_rng(0).integers(0, 3, (150, 5)).astype(float)
+    whole = BinaryMetrics(target, prob, np.arange(150), np.full(150, 0.5))(weights)
+    monkeypatch.setattr("mmdx.evaluation.metrics.BLOCK", 16)
+    blocks = BinaryMetrics(target, prob, np.arange(150), np.full(150, 0.5))(weights)
+    for name, values in whole.items():
+        np.testing.assert_allclose(blocks[name], values, rtol=1e-12)
