@@ -12,8 +12,11 @@ from mmdx.commands.choose import choose
 COMMANDS = {
     "train": "train, predict and score, like train.py: mmdx train +experiment=xray_text",
     "evaluate": "evaluate a finished run again, on the same or other data: mmdx evaluate run=FOLDER",
+    "stress": "missing and noisy modalities, uncertainty, explained cases of a finished run: mmdx stress RUN",
     "score": "turn predictions into metrics: mmdx score FOLDER...",
     "simulate": "look at simulated patients, and ask what can be reached: mmdx simulate show",
+    "report": "a scored run as one page that works offline: mmdx report FOLDER",
+    "compare": "compare runs on common rows, with tests and a table for a paper: mmdx compare FOLDER FOLDER...",
     "data": "check, audit or fetch a data set before it is believed: mmdx data check SOURCE",
 }
 

@@ -88,10 +88,10 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "cache.gb": (_number(lambda v: v > 0), "greater than 0"),
     "training.fused_loss": (_number(lambda v: v >= 0), "0 or more"),
     "training.per_modality_loss": (_number(lambda v: v >= 0), "0 or more"),
-    "training.order": (_one_of("shuffled", "balanced"), "shuffled or balanced"),
+    "training.order": (_one_of("shuffled", "balanced", "stratified"), "shuffled, balanced or stratified"),
     "training.mode": (_one_of("max", "min"), "max or min"),
     "training.checkpoint": (_one_of("best", "last"), "best or last"),
-    "training.monitor": (_one_of("val/auroc", "val/loss", "train/loss"), "val/auroc, val/loss or train/loss"),
+    "training.monitor": (_one_of("val/score", "val/loss", "train/loss"), "val/score, val/loss or train/loss"),
     "training.patience": (_or_none(_whole(1)), "a whole number above 0, or null for no early stopping"),
     "trainer.max_epochs": (_whole(1), "a whole number above 0"),
     "trainer.accumulate_grad_batches": (_whole(1), "a whole number above 0"),
@@ -126,7 +126,7 @@ def check_config(cfg: DictConfig) -> None:
         refuse_unknown(OmegaConf.select(cfg, place) if place else cfg, known, place)
     check_values(cfg)
     check_targets(cfg)
-    if (select(cfg, "training.monitor", "") == "val/auroc") != (select(cfg, "training.mode", "max") == "max"):
+    if (select(cfg, "training.monitor", "") == "val/score") != (select(cfg, "training.mode", "max") == "max"):
         raise InputError(f"training.mode={cfg.training.mode}: with training.monitor={cfg.training.monitor} it must be the other of max and min.")
     for name, node in (cfg.get("encoders") or {}).items():
         if not re.fullmatch(r"[A-Za-z]\w*", str(name)) or hasattr(dict, str(name)):

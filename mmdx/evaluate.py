@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +19,11 @@ from mmdx.errors import InputError
 from mmdx.files import write_text
 from mmdx.run import CONFIG, finish
 
+if TYPE_CHECKING:
+    from mmdx.study import Cell, Study
+    from mmdx.training.fit import TrainedModel
+
+PREDICTIONS = "predictions.parquet"
 STEERING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "extra_metrics", "roles", "target_words")
 """Keys under ``data`` that do not change which data it is."""
 
@@ -34,9 +40,7 @@ def evaluate(cfg: DictConfig) -> None:
     """
     if OmegaConf.is_missing(cfg, "run"):
         raise InputError("run: not given; name the folder of a finished run, as in run=runs/xray_text/2026-01-31_12-00-00.")
-    source = Path(str(cfg.run)).expanduser()
-    if not (source / CONFIG).exists():
-        raise InputError(f"run={cfg.run}: no run there (no {CONFIG}); give the folder of a finished run.")
+    source = run_in(str(cfg.run), f"run={cfg.run}")
     trained = read_config(source / CONFIG)
     node = OmegaConf.to_container(cfg.data, resolve=False)
     given = {k: v for k, v in node.items() if v is not None} if isinstance(node, dict) else {}
@@ -47,19 +51,14 @@ def evaluate(cfg: DictConfig) -> None:
         trained.data.masks = masks
         trained.cache = OmegaConf.merge(trained.get("cache") or {}, {k: v for k, v in cfg.cache.items() if v is not None})
         trained.evaluation = cfg.evaluation
-    trained = resolved(trained)
-    check_values(trained)
-    check_targets(trained)
-    check_data(trained)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    trained = checked(trained)
     from mmdx.parts import study_from
     from mmdx.provenance import write_provenance
 
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if (folder / "predictions.parquet").exists():
+    if (folder / PREDICTIONS).exists():
         raise InputError(f"hydra.run.dir={folder}: already holds a finished run or evaluation; choose another folder.")
-    study = study_from(trained, source)
-    study.folder = folder
+    study = study_from(trained, folder)
     study.prepare()
     same = study.cohort.fingerprint == fingerprint_of(source)
     if not same and not other:
@@ -67,11 +66,85 @@ def evaluate(cfg: DictConfig) -> None:
     other = not same
     frame = study.evaluate(source, everything=other)
     if other:
-        frame = average_models(pd.concat([source_validation(source), frame], ignore_index=True))
+        frame = average_models(pd.concat([source_validation(source).assign(patient_id=None), frame], ignore_index=True))
     write_text(folder / CONFIG, OmegaConf.to_yaml(trained, resolve=True))
     write_provenance(folder, trained, study.cohort.fingerprint, source)
     study.finish(frame)
     finish(study, trained)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that was opened again: its own data, prepared, and its models.
+
+    Attributes:
+        folder: the run's.
+        study: prepared, on the data that the run was trained on.
+        cells: the models of all modalities, in the order of training.
+    """
+
+    folder: Path
+    study: Study
+    cells: list[Cell]
+
+    def models(self) -> Iterator[tuple[Cell, TrainedModel]]:
+        """Each of the cells with its model, loaded when it is asked for."""
+        for cell in self.cells:
+            yield cell, self.study.load(self.folder, cell)
+
+
+def open_run(given: str, named: str) -> FinishedRun:
+    """Open a finished run on its own data.
+
+    Args:
+        given: the folder.
+        named: how the user named it, as it is called in messages.
+
+    Raises:
+        InputError: where no finished run with models is there, or its data has changed.
+    """
+    source = run_in(given, named)
+    trained = checked(read_config(source / CONFIG))
+    if not (source / PREDICTIONS).exists():
+        raise InputError(f"{named}: the run has not finished (no {PREDICTIONS}); finish it with resume={given}.")
+    if not (source / "models.json").exists():
+        raise InputError(f"{named}: holds no trained models (no models.json); give the folder of the run that trained them.")
+    fingerprint = fingerprint_of(source)
+    from mmdx.data.kept_folds import KeptFolds
+    from mmdx.parts import study_from
+
+    study = study_from(trained, source)
+    study.prepare()
+    if study.cohort.fingerprint != fingerprint:
+        raise InputError(f"{named}: its data has changed since it was trained; bring the data back as it was, or train again.")
+    cells = [cell for cell in study.cells(KeptFolds.read(source).folds(study.dataset.table)) if not cell.retrained]
+    return FinishedRun(source, study, cells)
+
+
+def run_in(given: str, named: str) -> Path:
+    """The folder of a run.
+
+    Raises:
+        InputError: where there is none.
+    """
+    source = Path(given).expanduser()
+    if not (source / CONFIG).exists():
+        raise InputError(f"{named}: no run there (no {CONFIG}); give the folder of a finished run.")
+    return source
+
+
+def checked(cfg: DictConfig) -> DictConfig:
+    """A run's config, resolved and found fit to make a study of.
+
+    Raises:
+        InputError: for whatever is wrong with it.
+    """
+    cfg = resolved(cfg)
+    check_values(cfg)
+    check_targets(cfg)
+    check_data(cfg)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return cfg
 
 
 def own_masks(trained: DictConfig, given: Mapping[Any, Any]) -> dict[str, list[str]]:
@@ -116,7 +189,7 @@ def read_config(path: Path) -> DictConfig:
 
 def source_validation(source: Path) -> pd.DataFrame:
     """The validation rows of the source run, which its models' decision thresholds come from."""
-    path = source / "predictions.parquet"
+    path = source / PREDICTIONS
     if not path.exists():
         raise InputError(f"{path}: no such file; the run has not finished.")
     rows = pd.read_parquet(path)
@@ -124,11 +197,11 @@ def source_validation(source: Path) -> pd.DataFrame:
 
 
 def average_models(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a sample, subset and seed: the mean of the fold models' probabilities."""
+    """One row a sample, subset and seed: the mean of the fold models' predictions."""
     if "fold" not in frame:
         return frame
     keys = [c for c in ("seed", "split", "ablation", "modalities", "sample_id") if c in frame]
-    probabilities = [c for c in map(str, frame) if c.startswith("prob")]
-    how: dict[Any, str] = {c: "mean" if c in probabilities else "first" for c in frame if c not in keys and c != "fold"}
+    predicted = [c for c in map(str, frame) if c.startswith(("prob", "survival_")) or c in ("prediction", "risk")]
+    how: dict[Any, str] = {c: "mean" if c in predicted else "first" for c in frame if c not in keys and c != "fold"}
     averaged = frame.groupby(keys, sort=False, as_index=False, dropna=False).agg(how)
     return averaged[[c for c in frame if c != "fold"]]

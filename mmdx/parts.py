@@ -21,6 +21,7 @@ from mmdx.configuration import allowed_packages, named_targets, select
 from mmdx.data.loading import ModalityDropout
 from mmdx.data.masking import Masked, read_masks
 from mmdx.data.prepared_store import PreparedStore
+from mmdx.data.tables import is_number
 from mmdx.encoders.tuning import FullTuning
 from mmdx.errors import InputError
 from mmdx.files import user_cache
@@ -141,11 +142,27 @@ def _builder(constructor: Callable[..., nn.Module], key: str, takes_transform: b
 
 
 def fill_classes(cfg: DictConfig, table: pd.DataFrame) -> None:
-    """Take the names of classes or labels from the data where the config leaves them to it, so that the run's config states them."""
+    """Take the names of classes, labels or levels, and the horizons of survival, from the data where the config leaves them to it, so that the
+    run's config states them, and all folds have the same.
+
+    Raises:
+        InputError: where levels have names, whose order only a person knows.
+    """
     if "classes" in cfg.task and cfg.task.classes is None and "target" in table:
         cfg.task.classes = sorted(set(table["target"].astype(str)))
     if "labels" in cfg.task and cfg.task.labels is None:
         cfg.task.labels = [c.removeprefix("target_") for c in table.columns if c.startswith("target_")]
+    if "levels" in cfg.task and cfg.task.levels is None and "target" in table:
+        names = sorted(set(table["target"].astype(str)))
+        if not all(map(is_number, names)):
+            raise InputError(f"task.levels: not given; the data has {names[:8]}, whose order must be said, as in task.levels=[LOWEST,...,HIGHEST].")
+        cfg.task.levels = sorted(names, key=float)
+    if "horizons" in cfg.task and cfg.task.horizons is None and {"time", "event"} <= set(table):
+        from mmdx.tasks.survival import default_horizons, times_and_events
+
+        time, event = times_and_events(table).T
+        if (event == 1).any():  # else the task says what is wrong
+            cfg.task.horizons = default_horizons(time, event)
 
 
 def model_plan(cfg: DictConfig) -> ModelPlan:

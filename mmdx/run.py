@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,15 @@ from mmdx.errors import InputError
 from mmdx.files import write_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mmdx.study import Study
 
 CONFIG = "config.yaml"
 
 
 def run(cfg: DictConfig) -> float | None:
-    """Do what a config says in Hydra's run folder; returns the mean validation AUROC for a sweep, None where there is none.
+    """Do what a config says in Hydra's run folder; returns the validation score for a sweep, None where it is not defined.
 
     Raises:
         InputError: for whatever is wrong with the config or the data.
@@ -53,8 +54,7 @@ def run(cfg: DictConfig) -> float | None:
         return None
     write_provenance(folder, cfg, study.cohort.fingerprint)
     finish(study, cfg)
-    validation = predictions[predictions["split"] == "val"]
-    return validation_auroc(validation)
+    return validation_score(predictions[predictions["split"] == "val"], study.kind)
 
 
 def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
@@ -103,6 +103,7 @@ def finish(study: Study, cfg: DictConfig) -> None:
 
     metrics = score_folder(
         study.folder,
+        kind=study.kind,
         extra_metrics=tuple(cfg.data.get("extra_metrics") or ()),
         resamples=cfg.evaluation.resamples,
         unit_name=getattr(study.dataset, "unit", None),
@@ -112,14 +113,9 @@ def finish(study: Study, cfg: DictConfig) -> None:
     print(f"run folder: {study.folder}")
 
 
-def validation_auroc(validation: object) -> float | None:
-    """AUROC over the validation rows of the full set of modalities; None where the task isn't binary."""
-    import pandas as pd
-    from sklearn.metrics import roc_auc_score
+def validation_score(validation: pd.DataFrame, kind: str) -> float | None:
+    """The primary metric over the validation rows of the full set of modalities, mean over seeds; None where it is not defined."""
+    from mmdx.evaluation.score import primary_value
 
-    assert isinstance(validation, pd.DataFrame)
-    if "prob" not in validation or not len(validation):
-        return None
-    full = validation[validation["modalities"].str.count(r"\+") == validation["modalities"].str.count(r"\+").max()]
-    value = float(roc_auc_score(full["target"], full["prob"])) if full["target"].nunique() == 2 else math.nan
-    return None if math.isnan(value) else value
+    size = validation["modalities"].str.count(r"\+")
+    return primary_value(validation[(size == size.max()) & (validation["ablation"] == "offered")], kind)

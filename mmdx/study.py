@@ -86,6 +86,11 @@ class Study:
             if source not in self.dataset.modalities:
                 raise InputError(f"encoders.{name}: the data set has no modality {source!r}; it has {', '.join(self.dataset.modalities)}.")
 
+    @property
+    def kind(self) -> str:
+        """What is predicted, as the task says."""
+        return self.model.task().kind
+
     def prepare(self) -> None:
         """Read every sample once, set faulty ones aside or stop, and encode targets.
 
@@ -120,8 +125,8 @@ class Study:
     def folds(self) -> list[Fold]:
         """The folds, their indices being rows of the data set."""
         table = self.dataset.table.iloc[self.rows].reset_index(drop=True)
-        target = self.target[self.rows]
-        labels = target if target.ndim > 1 else self.model.task().strata(target)  # of several labels each is spread, not the rarest alone
+        target, task = self.target[self.rows], self.model.task()
+        labels = target if task.kind == "multilabel" else task.strata(target)  # of several labels each is spread, not the rarest alone
         folds = self.split.folds(table, labels)
         return [Fold(f.name, self.rows[f.train], self.rows[f.val], self.rows[f.test]) for f in folds]
 
@@ -188,18 +193,21 @@ class Study:
         ]
 
     def _trainable(self, cell: Cell) -> bool:
-        """Whether a model has samples of two classes to train on and to be chosen by; one of fewer modalities is left out with a word.
+        """Whether a model has samples of two classes (or ranges of a number, or times of events) to train on and to be chosen by; one of fewer
+        modalities is left out with a word.
 
         Raises:
             InputError: where the model of all modalities cannot be trained.
         """
-        has, strata = self.cohort.rows_with(cell.modalities), self.model.task().strata(self.target)
+        task = self.model.task()
+        has, strata = self.cohort.rows_with(cell.modalities), task.strata(self.target)
+        alike = {"regression": "all with about one value", "survival": "without events at different times"}.get(task.kind, "all of one class")
         for part in ("train", "val"):
             rows = getattr(cell.fold, part)
             rows = rows[has[rows]]
             if len(rows) and (strata.ndim > 1 or len(np.unique(strata[rows])) > 1):
                 continue
-            problem = f"{cell.name}: {len(rows)} samples with {' or '.join(cell.modalities)} in its {part} part, all of one class"
+            problem = f"{cell.name}: {len(rows)} samples with {' or '.join(cell.modalities)} in its {part} part, {alike}"
             if not cell.retrained:
                 raise InputError(f"{problem}; use fewer folds, a larger split.val, or another split.")
             say(f"{problem}; not trained.")
@@ -267,10 +275,15 @@ class Study:
 
     def optimum(self) -> dict[str, dict[str, float]] | None:
         """On a simulated cohort the best value of each metric for visits like those tested, by subset of modalities."""
-        if not isinstance(self.dataset, Simulated):
+        cohort = self._simulated()
+        if cohort is None:
             return None
         tested = np.unique(np.concatenate([fold.test for fold in self.folds()]))
-        return {subset_name(subset): self.dataset.optimum(self._read_by(subset), tested) for subset in subsets(self.model.encoders)}
+        return {subset_name(subset): cohort.optimum(self._read_by(subset), tested) for subset in subsets(self.model.encoders)}
+
+    def _simulated(self) -> Simulated | None:
+        """The cohort, where the true posterior of its target is known: that of a simulated diagnosis."""
+        return self.dataset if isinstance(self.dataset, Simulated) and self.kind == "binary" else None
 
     def _read_by(self, names: Iterable[str]) -> tuple[str, ...]:
         """The modalities of the data set that some encoders read."""
@@ -288,10 +301,10 @@ class Study:
             "ablation": ablation,
             "present": frame["present"],
             **trained.task.columns(table),
-            **{c: frame[c] for c in map(str, frame) if c.startswith("prob")},
+            **{c: frame[c] for c in map(str, frame) if c not in ("index", "split", "modalities", "present")},
         }
-        if isinstance(self.dataset, Simulated):
-            columns["oracle"] = self._oracle(frame, self.dataset)
+        if (cohort := self._simulated()) is not None:
+            columns["oracle"] = self._oracle(frame, cohort)
         if "site" in table and table["site"].notna().any():
             columns["meta_site"] = table["site"]
         columns |= {c: table[c] for c in map(str, table) if c.startswith("meta_")}

@@ -20,8 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.data.collate import Example, collate
+from mmdx.data.tables import target_columns
+from mmdx.errors import InputError
+from mmdx.evaluation.predictions import checked
 from mmdx.training.model import MultimodalModel
-from mmdx.types import Features, FusionOutput, Item, Sample, Task, Transform
+from mmdx.types import Calibrated, Features, FusionOutput, Item, Sample, Task, Transform
 
 WIDTHS = {"audio": 20, "ecg": 12, "image": 24, "text": 16}
 TOKENS = {"audio": 5, "ecg": 1, "image": 9, "text": 7}
@@ -225,7 +228,7 @@ def check_dataset(dataset: Any, samples: int = 8) -> None:
     for column in ("patient_id", "site"):
         if column in table:
             assert table[column].dropna().map(lambda v: isinstance(v, str)).all(), f"{column} must be strings or null"
-    assert "target" in table or any(str(c).startswith("target_") for c in table), "the table needs target, or target_LABEL columns"
+    assert target_columns(table), "the table needs target, or target_LABEL columns, or time and event"
     if "target" in table:
         assert table["target"].notna().all(), "target has empty values; leave such rows out as faults"
     if "split" in table:
@@ -252,7 +255,8 @@ def _raw_equal(a: Any, b: Any) -> bool:
 
 def check_task(build: Callable[[], Task], table: pd.DataFrame) -> None:
     """Check a task on a data set's table: targets encode, the loss is finite and differentiable and smaller for right logits than for
-    wrong ones, probabilities are in 0 to 1, and the fitted state is JSON and loads into another copy.
+    wrong ones, the predictions are those of its kind, and the fitted state is JSON and loads into another copy, with what a task learns from
+    the trained model's outputs too.
     """
     task, twin = build(), build()
     target = task.encode(table)
@@ -264,10 +268,26 @@ def check_task(build: Callable[[], Task], table: pd.DataFrame) -> None:
     assert loss.ndim == 0 and loss.isfinite(), "loss must be one finite number"
     assert torch.equal(loss, twin.loss(logits, encoded)), "a task with the loaded state has another loss"
     (gradient,) = torch.autograd.grad(loss, logits)
-    better, worse = (task.loss(-sign * 100 * gradient, encoded) for sign in (1, -1))
+    better, worse = (task.loss(-sign * gradient, encoded) for sign in (1, -1))
     assert better < loss < worse, "the loss does not fall along its own gradient"
-    columns = task.predict(torch.randn(len(target), task.outputs, generator=torch.Generator().manual_seed(0)))
+    drawn = torch.randn(len(target), task.outputs, generator=torch.Generator().manual_seed(0))
+    if isinstance(task, Calibrated):
+        twin.load(json.loads(json.dumps(task.calibrate(drawn, encoded), allow_nan=False)))
+    columns, again = task.predict(drawn), twin.predict(drawn)
+    assert columns.keys() == again.keys() and all(np.array_equal(columns[c], again[c]) for c in columns), "a loaded state predicts otherwise"
+    _check_columns(task, columns, table)
+    assert isinstance(task.score(drawn, encoded), float), "score must be one number"
+
+
+def _check_columns(task: Task, columns: Mapping[str, np.ndarray], table: pd.DataFrame) -> None:
+    """Names and ranges of the predictions, and that mmdx's own scorer takes them for the task's kind."""
     for name, values in columns.items():
-        assert name.startswith("prob"), f"predict gives a column {name!r}; probabilities are prob or prob_NAME"
-        assert len(values) == len(target) and np.all((values >= 0) & (values <= 1)), f"{name} must be in 0 to 1, one value a row"
-    assert all(name.startswith("target") for name in task.columns(table)), "columns gives target or target_LABEL"
+        assert len(values) == len(table) and np.isfinite(values).all(), f"{name} must be finite, one value a row"
+        bounded = name.startswith(("prob", "survival_")) or name == "vacuity"
+        assert bounded or name in ("prediction", "risk"), f"predict gives a column {name!r}; not one that a task predicts"
+        assert not bounded or np.all((values >= 0) & (values <= 1)), f"{name} must be in 0 to 1"
+    ids = pd.DataFrame({"sample_id": [str(i) for i in range(len(table))]})
+    try:
+        checked(ids.assign(**task.columns(table), **columns), kind=task.kind)
+    except InputError as fault:
+        raise AssertionError(f"columns and predict are not those of kind {task.kind}: {fault}") from None

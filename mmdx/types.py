@@ -150,13 +150,16 @@ class Fusion(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """What is predicted: an ``nn.Module`` that owns loss, link and target checks. ``outputs`` is K of the logits [B, K].
+    """What is predicted: an ``nn.Module`` that owns loss, link and target checks. ``outputs`` is K of the logits [B, K], known once fitted.
 
-    ``encode`` makes targets of a data set's table; ``strata`` labels to stratify a split by; ``fit`` and ``load`` take what it learns from the
-    training split's targets (class weights) as JSON; ``auroc`` is the validation score; ``predict`` and ``columns`` give the
-    columns of the predictions table.
+    ``kind`` is that of the predictions (``binary``, ``multiclass``, ``multilabel``, ``ordinal``, ``regression`` or ``survival``). ``encode`` makes
+    targets of a data set's table, [n] or [n, L]; ``strata`` labels [n] to stratify a split by; ``fit`` and ``load`` take what it learns from the
+    training split's targets (class weights) as JSON; ``score`` is the validation score, higher being better, and ``score_name`` says which it
+    is; ``predict`` and ``columns`` give the columns of the predictions table.
     """
 
+    kind: str
+    score_name: str
     outputs: int
 
     def encode(self, table: pd.DataFrame) -> np.ndarray: ...
@@ -169,11 +172,20 @@ class Task(Protocol):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor: ...
 
-    def auroc(self, logits: Tensor, target: Tensor) -> float: ...
+    def score(self, logits: Tensor, target: Tensor) -> float: ...
 
     def predict(self, logits: Tensor) -> dict[str, np.ndarray]: ...
 
     def columns(self, table: pd.DataFrame) -> dict[str, np.ndarray]: ...
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A task that also learns from what the trained model says of the training split, such as a baseline hazard."""
+
+    def calibrate(self, logits: Tensor, target: Tensor) -> dict[str, Any]:
+        """The task's whole state, in force at once, from logits [n, K] and targets of the training rows; JSON that ``load`` takes back."""
+        ...
 
 
 @runtime_checkable
@@ -183,8 +195,8 @@ class Dataset(Protocol):
     Attributes:
         modalities: names of the modalities a sample may have.
         table: one row a sample, in the order of the index, with ``sample_id`` (unique strings), ``patient_id`` and ``site``
-            (strings, or null where they are not known), ``target`` or ``target_LABEL``, optionally ``split``
-            (train, val, test), and ``meta_NAME`` for subgroups.
+            (strings, or null where they are not known), ``target``, or ``target_LABEL``, or ``time`` and ``event``, optionally
+            ``split`` (train, val, test), and ``meta_NAME`` for subgroups.
     """
 
     modalities: tuple[str, ...]

@@ -28,12 +28,13 @@ def reproduce(experiment: str, overrides: list[str]) -> None:
     if done.returncode:
         sys.exit(f"{experiment}: {done.stderr.strip().splitlines()[-1]}")
     metrics = json.loads((folder / "metrics.json").read_text())
+    main = metrics["primary"]
     print(f"{experiment} {' '.join(overrides)}: {took / 60:.1f} minutes, one thread, unit {metrics['unit']}, run folder {folder}")
     for part in ("test", "retrained"):
         for subset, values in metrics.get(part, {}).items():
-            print(f"  {part:9} {subset:28} " + "  ".join(shown(name, values) for name in ("auroc", "auroc_within_site", "macc") if name in values))
+            print(f"  {part:9} {subset:28} " + "  ".join(shown(name, values) for name in (main, f"{main}_within_site", "macc") if name in values))
     for site, subsets in metrics.get("by_site", {}).items():
-        print(f"  site {site:10} " + "  ".join(shown("auroc", values) for name, values in subsets.items() if name == metrics["full"]))
+        print(f"  site {site:10} " + "  ".join(shown(main, values) for name, values in subsets.items() if name == metrics["full"]))
 
 
 def shown(name: str, values: dict) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -52,11 +52,3 @@ def _permuted(target: np.ndarray, groups: np.ndarray, rng: np.random.Generator) 
             for drawn in block:
                 drawn[by_patient] += rest[np.lexsort((rng.random(len(groups)), groups))]
         yield block
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values that hold for all questions together (Holm 1979, Scand J Stat 6:65)."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values)[order] * np.arange(len(order), 0, -1)))
-    return [float(p) for p in adjusted]

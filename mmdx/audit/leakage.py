@@ -12,15 +12,17 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from mmdx.audit.association import holm, p_value
+from mmdx.audit.association import p_value
 from mmdx.audit.describe import Description, describe
 from mmdx.audit.encode import MISSING, encode_table, encode_texts, is_text
 from mmdx.audit.probes import Question, accuracy, auroc, out_of_fold, probe, question_of
 from mmdx.audit.record import record_of
 from mmdx.audit.verdicts import MASK, OK, ROLES, RULES, is_nuisance, verdict
 from mmdx.data.masking import Masking
+from mmdx.data.tables import as_classes
 from mmdx.errors import InputError, SampleError
 from mmdx.evaluation.intervals import Interval
+from mmdx.evaluation.multiplicity import holm
 from mmdx.types import Dataset
 
 CARRIED_BY, SHOWN, WEIGHT = 5, 10, 0.5
@@ -59,9 +61,8 @@ class Audit:
                 raise InputError(f"data.roles.{name}={role}: must be one of {', '.join(ROLES)}.")
         self.roles, self.seed, self.progress = dict(roles), seed, progress
         self.table = table = dataset.table
-        labels = [c for c in table if str(c).startswith("target_")]
         groups = table["patient_id"].fillna(table["sample_id"]).to_numpy()
-        self.question = question_of(table["target"] if "target" in table else table[labels], groups)
+        self.question = question_of(as_classes(table), groups)
         self.words = [str(word) for word in words] or named_in(self.question.names)
         self.masking = Masking(self.words)
         self.site = table["site"].fillna(MISSING) if table["site"].notna().any() else None

@@ -80,6 +80,9 @@ def drawn(source: list[str]) -> SplitFile:
     return SplitFile.of(split, dataset.table, select(cfg, "split", {}))
 
 
+MOST_CLASSES = 20
+
+
 def summary(kept: SplitFile) -> pd.DataFrame:
     """One row a fold and part: rows, known patients and sites where there are any, and the share of the positive or of each class, or of each
     label among the rows that are labelled."""
@@ -91,6 +94,7 @@ def summary(kept: SplitFile) -> pd.DataFrame:
     outer = kept.frame[kept.frame["inner"] == ""]
     counted = [name for name in ("patient_id", "site") if (outer[name] != "").any()]
     classes = {name: sorted(set(outer[name]) - {""}) for name in map(str, outer) if name.startswith("target")}
+    classes = {name: values for name, values in classes.items() if len(values) <= MOST_CLASSES}  # more are numbers
     told = {place: _described(rows, counted, classes) for place, rows in outer.groupby(["fold", "part"], sort=False, observed=True)}
     places = [(fold, part) for fold in outer["fold"].unique() for part in (*PARTS, LEFT_OUT) if (fold, part) in told]
     return pd.DataFrame([{"fold": fold, "part": part, **told[fold, part]} for fold, part in places])

@@ -13,6 +13,7 @@ import pandas as pd
 
 from mmdx.data.columns import TABULAR, TEXT, Labels, Source, infer_sources, read_source
 from mmdx.data.readers import READERS, check_file, check_options
+from mmdx.data.survival_labels import SurvivalLabels
 from mmdx.data.table_file import STRINGS, as_objects, numbers_of, open_table, release
 from mmdx.data.tables import Place, check_classes, inside, need_columns, sample
 from mmdx.errors import InputError, SampleError
@@ -35,8 +36,11 @@ class Manifest:
             image, volume, audio, signal, text or tabular and the reader's options (volume: ``spacing``; audio: ``expected_rate``,
             ``channel``; signal: ``expected_rate``, ``channels``; text: ``encoding``). None infers them from the columns that have no other use.
         target: label column (0 and 1, or class names), or a list of columns for several labels, each 1, 0, -1 (uncertain) or empty (not
-            labelled). None takes the column ``label`` or ``target``, else all that begin with ``label_``.
+            labelled). None takes the column ``label`` or ``target``, else all that begin with ``label_``, else ``time`` with ``event``. A number
+            or an ordered class is a label column too, for task=regression and task=ordinal.
         positive: the value of the label column that is the diagnosis; every other value is 0.
+        time: column of the time to an event, or to the end of follow-up, in any unit; with ``event``, instead of ``target``.
+        event: column that is 1 where the event happened at that time, 0 where the sample was followed no longer.
         sample_id: column of unique ids.
         patient_id: column of patients, whom splits keep together; without it rows are taken to be independent.
         site: column of hospitals or sources; may be missing.
@@ -63,6 +67,8 @@ class Manifest:
         modalities: Mapping[str, Any] | None = None,
         target: str | Sequence[str] | None = None,
         positive: str | int | None = None,
+        time: str | None = None,
+        event: str | None = None,
         sample_id: str = "sample_id",
         patient_id: str | None = "patient_id",
         site: str | None = "site",
@@ -86,7 +92,8 @@ class Manifest:
         for key, name in [*wanted.items(), *(("meta", name) for name in meta)]:
             need_columns(frame, {f"data.{key}": name}, self.path.name)
         self.ids = {"sample_id": sample_id} | {key: name for key, name in optional.items() if name and name in frame}
-        self.labels = Labels(frame, target, positive, self.path.name)
+        survival = SurvivalLabels.named(frame, target, positive, time, event, self.path.name)
+        self.labels: Labels | SurvivalLabels = survival or Labels(frame, target, positive, self.path.name)
         self.meta = {f"meta_{name.removeprefix('meta_')}": name for name in frame.columns if name in meta or name.startswith("meta_")}
         self.roles = dict.fromkeys(frame.columns, "unused")
         self.roles |= {name: key for key, name in self.ids.items()}

@@ -13,6 +13,7 @@ import numpy as np
 
 from mmdx.data.identity import Identity
 from mmdx.data.prepared_store import PreparedStore
+from mmdx.data.tables import target_columns
 from mmdx.errors import InputError, SampleError
 from mmdx.types import Dataset, Transform
 
@@ -95,7 +96,7 @@ class PreparedCohort:
 
     def _fingerprint(self, rows: list[int]) -> str:
         table = self.dataset.table.iloc[rows]
-        targets = table[[c for c in table if str(c).startswith("target")]].to_dict("records")
+        targets = table[target_columns(table)].to_dict("records")
         said = sorted(f"{s}|{t}|{self.contents[i]}" for s, t, i in zip(table["sample_id"], targets, rows, strict=True))
         return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 

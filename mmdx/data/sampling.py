@@ -19,7 +19,17 @@ def balanced(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(len(strata), size=len(strata), p=1 / counts[codes] / len(counts))
 
 
-ORDERS = {"shuffled": shuffled, "balanced": balanced}
+def stratified(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every sample once, in random order but with each stratum spread evenly, so that any stretch has about its share of it."""
+    drawn = rng.permutation(len(strata))
+    _, codes, counts = np.unique(strata[drawn], return_inverse=True, return_counts=True)
+    order = np.argsort(codes, kind="stable")
+    within = np.empty(len(strata))
+    within[order] = np.arange(len(strata)) - np.repeat(counts.cumsum() - counts, counts)
+    return drawn[np.argsort((within + rng.random(len(counts))[codes]) / counts[codes], kind="stable")]
+
+
+ORDERS = {"shuffled": shuffled, "balanced": balanced, "stratified": stratified}
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -27,7 +37,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     Args:
         indices: rows of the data set, [n].
-        order: "shuffled", "balanced" (by ``strata``), or None for the rows as they come, without augmentation (epoch -1).
+        order: "shuffled", "balanced" or "stratified" (by ``strata``), or None for the rows as they come, without augmentation (epoch -1).
         strata: labels [n] that ``balanced`` draws evenly.
         seed: the run's seed.
         rank, world: this process's share is every ``world``-th draw from ``rank`` on. The last round is filled up from the

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import csr_matrix, hstack
 
+from mmdx.data.tables import as_classes
+
 WEIGHTS = {"label": 1000, "stratum": 100, "row": 10, "site": 1}
 """How much a deviation counts at each level: far enough apart that a level decides between equals of the one before."""
 
@@ -95,9 +97,8 @@ def _groups(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _labels_of(table: pd.DataFrame) -> np.ndarray:
-    if "target" in table:
-        return table["target"].to_numpy()
-    return table[[name for name in table.columns if name.startswith("target_")]].to_numpy(dtype=float, na_value=np.nan)
+    classes = as_classes(table)
+    return classes.to_numpy() if isinstance(classes, pd.Series) else classes.to_numpy(dtype=float, na_value=np.nan)
 
 
 def _numbers(values: Iterable[Any]) -> np.ndarray:

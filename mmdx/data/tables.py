@@ -16,6 +16,9 @@ from mmdx.errors import InputError, SampleError
 if TYPE_CHECKING:
     from mmdx.types import Sample
 
+CLASSES = 20
+"""A target of more different numbers than this is a number, not the name of a class."""
+
 ADVICE = "Remove the row, or set data.on_error=quarantine to go on without it."
 
 
@@ -103,21 +106,42 @@ def build_table(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
     """A cohort's table; ids and names are objects so that an unknown one stays None."""
     frame = pd.DataFrame({name: pd.Series(list(values), dtype=object) for name, values in columns.items()})
     for name in frame.columns:
-        if name.startswith("target"):
+        if name.startswith("target") or name in ("time", "event"):
             frame[name] = frame[name].infer_objects()
     return frame
+
+
+def target_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a cohort's table that say what is to be predicted: ``target``, or ``target_LABEL``, or ``time`` and ``event``."""
+    found = [str(name) for name in table.columns if str(name) == "target" or str(name).startswith("target_")]
+    return found or [name for name in ("time", "event") if name in table]
+
+
+def as_classes(table: pd.DataFrame) -> pd.Series | pd.DataFrame:
+    """The target, or labels, of a cohort's table as classes: of times whether the event was seen, of a number whether it is above the median."""
+    columns = target_columns(table)
+    if columns == ["time", "event"]:
+        return table["event"].astype(int)
+    if columns != ["target"]:
+        return table[columns]
+    numbers = pd.to_numeric(table["target"], errors="coerce")
+    if numbers.notna().all() and numbers.nunique() > CLASSES:
+        return (numbers > numbers.median()).astype(int)
+    return table["target"]
 
 
 def check_classes(table: pd.DataFrame, file: str, faults: Sequence[SampleError] = ()) -> None:
     """Check that there is something to tell apart.
 
     Raises:
-        InputError: where no row is left, or a target has one class only.
+        InputError: where no row is left, a target has one class only, or nobody had the event.
     """
     more = f" {len(faults)} rows were set aside, the first for this: {faults[0]}" if faults else ""
     if table.empty:
         raise InputError(f"{file}: no usable row is left.{more}")
-    for name in [column for column in table.columns if column == "target" or column.startswith("target_")]:
+    if target_columns(table) == ["time", "event"] and not (table["event"] == 1).any():
+        raise InputError(f"{file}: none of the {len(table)} rows has the event. Give rows that have it, and check data.event.{more}")
+    for name in [column for column in target_columns(table) if column not in ("time", "event")]:
         classes = sorted({str(value) for value in table[name].dropna().unique() if value != -1 or name == "target"})
         if len(classes) < 2:
             label = "the target" if name == "target" else f"label '{name.removeprefix('target_')}'"
@@ -126,11 +150,12 @@ def check_classes(table: pd.DataFrame, file: str, faults: Sequence[SampleError] 
 
 
 def sample(table: pd.DataFrame, index: int, inputs: dict[str, Any]) -> Sample:
-    """One row of a cohort's table with its raw inputs; the target of several labels is a dict."""
+    """One row of a cohort's table with its raw inputs; the target is a dict of several labels, or of time and event."""
     from mmdx.types import Sample  # brings torch, which reading and checking a table must not
 
     row = {str(name): None if pd.isna(value) else value for name, value in table.iloc[index].items()}
     labels = {name.removeprefix("target_"): value for name, value in row.items() if name.startswith("target_")}
     meta = {name: row[name] for name in ("sample_id", "patient_id", "site")}
     meta |= {name.removeprefix("meta_"): value for name, value in row.items() if name.startswith("meta_")}
-    return Sample(inputs, labels or row["target"], meta)
+    target = labels or ({name: row[name] for name in ("time", "event")} if target_columns(table) == ["time", "event"] else row["target"])
+    return Sample(inputs, target, meta)

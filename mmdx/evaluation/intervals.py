@@ -126,44 +126,19 @@ def interval(value: float, draws: np.ndarray, left_out: np.ndarray) -> Interval:
     return Interval(value, float(low), float(high), "percentile" if corrected is None else "bca", dropped, len(draws))
 
 
-def p_value(value: float, draws: np.ndarray, left_out: np.ndarray) -> float | None:
-    """The two-sided p-value of "the value is 0": the largest level at which the interval of the same draws still holds 0; None where there is none.
-
-    It is no smaller than 2 / (R + 1), which R resamples can tell from 0.
-    """
-    usable = draws[~np.isnan(draws)]
-    if np.isnan(value) or 2 * len(usable) < len(draws):
-        return None
-    below = (((usable < 0).sum() + (usable <= 0).sum()) / 2 + 0.5) / (len(usable) + 1)
-    shape = _shape(value, usable, left_out)
-    tail = below
-    if shape is not None:
-        bias, acceleration = shape
-        z = float(ndtri(below)) - bias
-        tail = float(ndtr(z / (1 + acceleration * z) - bias)) if 1 + acceleration * z > 0 else float(z > 0)
-    return float(np.clip(2 * min(tail, 1 - tail), 2 / (len(usable) + 1), 1.0))
-
-
 def _bca_tails(value: float, draws: np.ndarray, left_out: np.ndarray, tails: np.ndarray) -> np.ndarray | None:
-    shape = _shape(value, draws, left_out)
-    if shape is None:
-        return None
-    bias, acceleration = shape
-    z = bias + ndtri(tails)
-    stretch = 1 - acceleration * z
-    if (stretch <= 0).any():
-        return None
-    return ndtr(bias + z / stretch)
-
-
-def _shape(value: float, draws: np.ndarray, left_out: np.ndarray) -> tuple[float, float] | None:
-    """Bias z0 and acceleration a of BCa, None where it degenerates."""
     below = ((draws < value).mean() + (draws <= value).mean()) / 2
     deviation = left_out.mean() - left_out
     spread = (deviation**2).sum()
     if not 0 < below < 1 or not spread > 1e-24 or draws.min() == draws.max():
         return None
-    return float(ndtri(below)), float((deviation**3).sum() / (6 * spread**1.5))
+    bias = ndtri(below)
+    acceleration = (deviation**3).sum() / (6 * spread**1.5)
+    z = bias + ndtri(tails)
+    stretch = 1 - acceleration * z
+    if (stretch <= 0).any():
+        return None
+    return ndtr(bias + z / stretch)
 
 
 def _collect(statistic: Statistic, blocks: Iterator[np.ndarray]) -> dict[str, np.ndarray]:

@@ -50,6 +50,7 @@ class BinaryMetrics:
         unit = np.asarray(unit)
         if set(self.names) & set(RANKING):
             self._rank(positive, prob, unit)
+        self.ranked = (positive, prob, unit)
         columns = {"positives": positive, "negatives": ~positive, "error": (prob - positive) ** 2}
         if threshold is not None:
             called = prob >= threshold

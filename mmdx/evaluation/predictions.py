@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pandas as pd
 from mmdx.errors import InputError
 
 FILE = "predictions.parquet"
-KINDS = ("binary", "multiclass", "multilabel")
+KINDS = ("binary", "multiclass", "multilabel", "ordinal", "regression", "survival")
+SURVIVAL_AT = "survival_"
 ABLATIONS = ("offered", "retrained")
 KEY = ["sample_id", "fold", "seed", "modalities", "ablation", "split"]
 DEFAULTS = {"fold": "", "seed": "", "modalities": "all", "ablation": "offered", "split": "test"}
@@ -50,29 +52,67 @@ def predictions_file(path: str | Path) -> Path:
     return file
 
 
-def kind_of(frame: pd.DataFrame, source: str = "predictions") -> str:
-    """What was predicted, from the columns: "binary", "multiclass" or "multilabel".
+def kind_of(frame: pd.DataFrame, source: str = "predictions", kind: str | None = None) -> str:
+    """What was predicted, from the columns: "binary", "multiclass", "multilabel", "regression" or "survival".
+
+    Args:
+        frame: the table.
+        source: how it is called in messages.
+        kind: what it is said to be. Classes with an order, "ordinal", have the columns of "multiclass" and are known by this alone.
 
     Raises:
-        InputError: where the columns are none of these.
+        InputError: where the columns are none of these, or not of the kind given.
     """
-    names = [str(c) for c in frame.columns]
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"kind={kind}: must be one of {', '.join(KINDS)}.")
+    found = _kind_of_columns([str(c) for c in frame.columns], source)
+    if kind not in (None, found, "ordinal" if found == "multiclass" else found):
+        raise InputError(f"{source}: kind={kind} was given, but the columns are those of kind {found}; docs/metrics.md has the columns of each.")
+    return kind or found
+
+
+def _kind_of_columns(names: list[str], source: str) -> str:
     if "target" in names and "prob" in names:
         return "binary"
+    if "target" in names and "prediction" in names:
+        return "regression"
     if "target" in names and any(n.startswith("prob_") for n in names):
         return "multiclass"
     if any(n.startswith("target_") for n in names) and any(n.startswith("prob_") for n in names):
         return "multilabel"
+    if {"time", "event", "risk"} <= set(names):
+        return "survival"
     raise InputError(
-        f"{source}: columns {names[:12]} lack a target with its probability; expected target and prob (binary), "
-        "target and prob_CLASS (multiclass), or target_LABEL and prob_LABEL (multilabel)."
+        f"{source}: columns {names[:12]} lack a target with its prediction; expected target and prob (binary), target and prob_CLASS "
+        "(multiclass, ordinal), target_LABEL and prob_LABEL (multilabel), target and prediction (regression), or time, event and risk (survival)."
     )
 
 
 def outputs_of(frame: pd.DataFrame, kind: str) -> list[str]:
-    """Names of the classes or labels in the order of their columns; for a binary target one empty name."""
-    prefix = {"binary": "", "multiclass": "prob_", "multilabel": "target_"}[kind]
-    return [name.removeprefix(prefix) for name in _columns(frame, prefix)] if prefix else [""]
+    """Names of the classes (ordinal: from the lowest to the highest) or labels in the order of their columns; for a binary target one empty
+    name, none for a number or a time."""
+    if kind == "binary":
+        return [""]
+    prefix = {"multiclass": "prob_", "ordinal": "prob_", "multilabel": "target_"}.get(kind)
+    return [name.removeprefix(prefix) for name in _columns(frame, prefix)] if prefix else []
+
+
+def horizons_of(frame: pd.DataFrame, source: str = "predictions") -> dict[str, float]:
+    """Time of each column ``survival_T``, ascending, by its T.
+
+    Raises:
+        InputError: where a T is not a number above 0.
+    """
+    found = {}
+    for name in _columns(frame, SURVIVAL_AT):
+        text = name.removeprefix(SURVIVAL_AT)
+        try:
+            found[text] = float(text)
+        except ValueError:
+            found[text] = -1.0
+        if not 0 < found[text] < np.inf:
+            raise InputError(f"{source}: column {name}: what follows {SURVIVAL_AT} must be a time above 0, as in {SURVIVAL_AT}365.")
+    return dict(sorted(found.items(), key=lambda pair: pair[1]))
 
 
 def _columns(frame: pd.DataFrame, prefix: str) -> list[str]:
@@ -89,23 +129,27 @@ def full_set(frame: pd.DataFrame) -> str:
     return "+".join(sorted({m for name in frame["modalities"].unique() for m in name.split("+")}))
 
 
-def checked(frame: pd.DataFrame, source: str = "predictions") -> pd.DataFrame:
+def checked(frame: pd.DataFrame, source: str = "predictions", kind: str | None = None) -> pd.DataFrame:
     """The table in canonical form: optional columns filled in, text keys, rows sorted by sample, fold, seed, subset.
 
     Args:
         frame: columns as in docs/metrics.md; rows in any order.
         source: how the table is called in messages, such as its file.
+        kind: as of ``kind_of``.
 
     Raises:
-        InputError: for missing columns, probabilities that are none, targets outside the classes, duplicated rows, no test rows
-            or one class only; the message names the row (counted from 1) and column.
+        InputError: for missing columns, probabilities that are none, numbers that are not finite, targets outside the classes, duplicated
+            rows, no test rows, or nothing to tell apart in them; the message names the row (counted from 1) and column.
     """
-    kind = kind_of(frame, source)
+    kind = kind_of(frame, source, kind)
     if "sample_id" not in frame:
         raise InputError(f"{source}: has no column sample_id; every row needs the id of its sample.")
     frame = _with_keys(frame.reset_index(drop=True), source)
-    _check_probabilities(frame, kind, source)
-    frame = _with_targets(frame, kind, source)
+    if kind in ("regression", "survival"):
+        frame = _with_numbers(frame, kind, source)
+    else:
+        _check_probabilities(frame, kind, source)
+        frame = _with_targets(frame, kind, source)
     repeated = frame.duplicated(KEY)
     if repeated.any():
         row = int(np.argmax(repeated))
@@ -162,7 +206,7 @@ def _check_probabilities(frame: pd.DataFrame, kind: str, source: str) -> None:
         if wrong.any():
             row = int(np.argmax(wrong))
             raise InputError(f"{source}, row {row + 1}: {column}={frame[column].iloc[row]}; a probability must lie in 0 to 1.")
-    if kind == "multiclass":
+    if kind in ("multiclass", "ordinal"):
         total = frame[columns].to_numpy(np.float64).sum(axis=1)
         wrong = np.abs(total - 1) > 1e-3
         if wrong.any():
@@ -171,7 +215,7 @@ def _check_probabilities(frame: pd.DataFrame, kind: str, source: str) -> None:
 
 
 def _with_targets(frame: pd.DataFrame, kind: str, source: str) -> pd.DataFrame:
-    if kind == "multiclass":
+    if kind in ("multiclass", "ordinal"):
         classes = outputs_of(frame, kind)
         target = _mapped(frame["target"].astype(object), _text)
         _refuse_targets(~target.isin(classes), frame["target"], source, f"one of the classes that have a prob_ column, {classes}")
@@ -193,6 +237,31 @@ def _with_targets(frame: pd.DataFrame, kind: str, source: str) -> pd.DataFrame:
     return frame.assign(**columns)
 
 
+NUMBERS = {"regression": ("target", "prediction"), "survival": ("time", "event", "risk")}
+WITHIN = {
+    "time": (0.0, np.inf, "a time of 0 or more"),
+    "event": (0.0, 1.0, "1 where the event happened at that time, 0 where the sample was followed no longer"),
+}
+
+
+def _with_numbers(frame: pd.DataFrame, kind: str, source: str) -> pd.DataFrame:
+    columns: dict[str, Any] = {}
+    horizons = [f"{SURVIVAL_AT}{name}" for name in horizons_of(frame, source)] if kind == "survival" else []
+    for name in (*NUMBERS[kind], *horizons):
+        low, high, expected = WITHIN.get(name, (0.0, 1.0, "a probability in 0 to 1") if name in horizons else (-np.inf, np.inf, "a finite number"))
+        values = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        wrong = ~(np.isfinite(values) & (values >= low) & (values <= high)) | ((values > 0) & (values < 1) if name == "event" else False)
+        _refuse_targets(wrong, frame[name], source, expected)
+        columns[name] = values
+    for earlier, later in pairwise(horizons):
+        rises = columns[later] > columns[earlier] + 1e-6
+        if rises.any():
+            row = int(np.argmax(rises))
+            both = f"{earlier}={columns[earlier][row]:.4g} and {later}={columns[later][row]:.4g}"
+            raise InputError(f"{source}, row {row + 1}: {both}; the probability of being without the event cannot rise with time.")
+    return frame.assign(**columns)
+
+
 def _refuse_targets(wrong: np.ndarray | pd.Series, given: pd.Series, source: str, expected: str) -> None:
     if np.any(wrong):
         row = int(np.argmax(wrong))
@@ -204,13 +273,41 @@ def _check_test_rows(frame: pd.DataFrame, kind: str, source: str) -> None:
     if not len(test):
         there = sorted(frame["split"].unique())
         raise InputError(f"{source}: has no test rows (split has {there}); metrics are made from the rows with split=test.")
-    names = _columns(frame, "target_") if kind == "multilabel" else ["target"]
+    names = {"multilabel": _columns(frame, "target_"), "survival": ["time", "event"]}.get(kind, ["target"])
     for name in names + ["patient_id"] * ("patient_id" in test):
-        values = test.groupby("sample_id", sort=False)[name].nunique()
+        values = test.groupby("sample_id", sort=False)[name].nunique(dropna=False)
         if (values > 1).any():
             sample = values.index[int(np.argmax(values > 1))]
             raise InputError(f"{source}: sample {sample!r} has different values of {name} in its test rows; one sample has one.")
-    if all(test[name].nunique() < 2 for name in names):
-        only = _text(test[names[0]].dropna().iloc[0]) if test[names[0]].notna().any() else "none"
-        what = f"class {only}" if kind != "multilabel" else "one class of each label"
-        raise InputError(f"{source}: all {len(test)} test rows have {what}; metrics need rows of at least two classes.")
+    _check_sides(frame, source)
+    _check_worth_scoring(test, kind, names, source)
+
+
+def _check_sides(frame: pd.DataFrame, source: str) -> None:
+    """No patient, of those that are known, may be tested by a model that was trained or chosen on him."""
+    if "patient_id" not in frame:
+        return
+    known = frame.loc[frame["patient_id"].notna(), ["patient_id", "fold", "seed", "split"]].drop_duplicates()
+    tested = known[known["split"] == "test"]
+    both = known[known["split"].isin(["train", "val"])].merge(tested, on=["patient_id", "fold", "seed"])
+    if len(both):
+        first = both.iloc[0]
+        where = "".join(f", {name} {first[name]}" for name in ("fold", "seed") if first[name] != "")
+        raise InputError(
+            f"{source}: patient {first['patient_id']!r} is on both sides, in {first['split_x']} and in test rows{where} "
+            f"({both['patient_id'].nunique()} patients are); split by patient, or leave such rows out."
+        )
+
+
+def _check_worth_scoring(test: pd.DataFrame, kind: str, names: list[str], source: str) -> None:
+    if kind == "survival":
+        if not test["event"].any():
+            raise InputError(f"{source}: none of the {len(test)} test rows has event=1; metrics of survival need rows with the event.")
+        return
+    if any(test[name].nunique() > 1 for name in names):
+        return
+    only = _text(test[names[0]].dropna().iloc[0]) if test[names[0]].notna().any() else "none"
+    if kind == "regression":
+        raise InputError(f"{source}: all {len(test)} test rows have target {only}; metrics need rows of different targets.")
+    what = f"class {only}" if kind != "multilabel" else "one class of each label"
+    raise InputError(f"{source}: all {len(test)} test rows have {what}; metrics need rows of at least two classes.")

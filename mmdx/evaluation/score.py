@@ -11,23 +11,42 @@ import numpy as np
 import pandas as pd
 
 from mmdx.errors import InputError
+from mmdx.evaluation.abstention_section import selective, uncertainty
+from mmdx.evaluation.calibration_section import section as calibration
+from mmdx.evaluation.censoring import with_censoring
+from mmdx.evaluation.conformal_section import conformal
+from mmdx.evaluation.groups_section import section as groups
+from mmdx.evaluation.kinds import KINDS, has_primary
 from mmdx.evaluation.metrics import EXTRA
-from mmdx.evaluation.predictions import checked, full_set, kind_of, outputs_of, predictions_file, read_predictions, subset_size
+from mmdx.evaluation.modality_section import modality_value
+from mmdx.evaluation.predictions import checked, full_set, horizons_of, kind_of, outputs_of, predictions_file, read_predictions, subset_size
 from mmdx.evaluation.scored import Scored
 from mmdx.evaluation.scorer import Scorer
+from mmdx.evaluation.stress_section import stress
 from mmdx.evaluation.threshold import described, row_thresholds, thresholds
 from mmdx.files import write_json
 
 METRICS = "metrics.json"
 PAIR = ["sample_id", "fold", "seed"]
 Optimum = Mapping[str, Mapping[str, float]]
-SECTIONS: dict[str, Callable[[Scored], dict[str, Any] | None]] = {}
-"""Further sections of ``metrics.json``, each made from the scored table; None where it has nothing to say."""
+SECTIONS: dict[str, Callable[[Scored, Path | None], dict[str, Any] | None]] = {
+    "calibration": lambda scored, folder: calibration(scored),
+    "conformal": lambda scored, folder: conformal(scored),
+    "selective": selective,
+    "uncertainty": uncertainty,
+    "groups": lambda scored, folder: groups(scored),
+    "modality_value": lambda scored, folder: modality_value(scored),
+    "stress": stress,
+}
+"""Further sections of ``metrics.json``, from the scored table and what ``mmdx stress`` left in the folder; None where there is nothing to say."""
+WITH_SECTIONS = ("binary", "multiclass", "multilabel")
+"""The kinds of which a section can speak: those of probabilities."""
 
 
 def score_folder(
     folder: str | Path,
     *,
+    kind: str | None = None,
     extra_metrics: Iterable[str] | None = None,
     resamples: int | None = None,
     seed: int | None = None,
@@ -42,76 +61,107 @@ def score_folder(
         InputError: as ``read_predictions`` and ``score``.
     """
     file = predictions_file(folder)
-    given = {"extra_metrics": extra_metrics, "resamples": resamples, "seed": seed, "unit_name": unit_name, "optimum": optimum}
-    chosen = _earlier_settings(file.with_name(METRICS)) | {k: v for k, v in given.items() if v is not None}
-    metrics = score(read_predictions(file), source=str(file), **chosen)
+    given = {"kind": kind, "extra_metrics": extra_metrics, "resamples": resamples, "seed": seed, "unit_name": unit_name, "optimum": optimum}
+    chosen = earlier_settings(file) | {k: v for k, v in given.items() if v is not None}
+    metrics = score(read_predictions(file), source=str(file), folder=file.parent, **chosen)
     write_json(file.with_name(METRICS), metrics)
     return metrics
 
 
-def _earlier_settings(file: Path) -> dict[str, Any]:
+def earlier_settings(path: str | Path) -> dict[str, Any]:
+    """The settings that a folder's predictions were scored with before, {} where they were not."""
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
+        settings = json.loads(predictions_file(path).with_name(METRICS).read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    names = ("extra_metrics", "resamples", "seed", "unit_name", "optimum")
+    names = ("kind", "extra_metrics", "resamples", "seed", "unit_name", "optimum")
     return {name: settings[name] for name in names if name in settings}
 
 
 def score(
     frame: pd.DataFrame,
     *,
+    kind: str | None = None,
     extra_metrics: Iterable[str] = (),
     resamples: int = 1000,
     seed: int = 0,
     unit_name: str | None = None,
     optimum: Optimum | None = None,
     source: str = "predictions",
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Metrics with 95 % intervals, as they stand in ``metrics.json``.
 
     Args:
         frame: predictions, columns as in docs/metrics.md, rows in any order.
+        kind: what was predicted; known from the columns, but for classes with an order, which need kind="ordinal".
         extra_metrics: further metrics, of which there is one: ``macc``.
         resamples: number of bootstrap resamples, at least 1.
         seed: of the bootstrap.
         unit_name: what a sample is called where patients are not known, such as "recording"; "sample" where not given.
         optimum: of a subset the best value of each metric in the population, where it is known.
         source: how the table is called in messages.
+        folder: where ``mmdx stress`` may have left its tables.
 
     Raises:
         InputError: where the table is not one of predictions, or an argument is out of range.
     """
-    extra = tuple(extra_metrics)
-    kind, table = kind_of(frame, source), checked(frame, source)
-    unknown = [name for name in extra if name not in EXTRA]
-    if unknown or (extra and kind == "multiclass"):
-        raise InputError(f"extra_metrics={list(extra)}: must be of {', '.join(EXTRA)}, for a binary or multilabel target.")
-    table = _with_full_set_as_retrained(table)
-    outputs = outputs_of(table, kind)
-    table, threshold = _with_thresholds(table, kind, outputs)
-    unit, units = _units(table[table["split"] == "test"], unit_name)[0], _units(table, unit_name)[1]
-    table = table.assign(unit=units)
+    given, extra = kind, tuple(extra_metrics)
+    scored, decision = prepared(
+        frame, kind=kind, extra_metrics=extra, resamples=resamples, seed=seed, unit_name=unit_name, optimum=optimum, source=source
+    )
+    table, scorer, full = scored.table, scored.scorer, scored.full
     test = table[table["split"] == "test"]
     test = test[_needed(test)]
-    scorer = Scorer(kind, outputs, unit, extra, resamples, seed, optimum or {})
-    full = full_set(test)
-    scored = Scored(table, scorer, full)
-    settings = {"extra_metrics": list(extra), "resamples": resamples, "seed": seed, "unit_name": unit_name, "optimum": optimum}
+    settings = {"kind": given, "extra_metrics": list(extra), "resamples": resamples, "seed": seed, "unit_name": unit_name, "optimum": optimum}
     return {
-        "kind": kind,
-        **({"outputs": outputs} if kind != "binary" else {}),
+        "kind": scorer.kind,
+        "primary": scorer.primary,
+        **({"outputs": scorer.outputs} if scorer.kind != "binary" and scorer.outputs else {}),
+        **({"horizons": horizons_of(table)} if scorer.kind == "survival" else {}),
         "modalities": full.split("+"),
         "full": full,
-        "unit": unit,
+        "unit": scorer.unit,
         "folds": test["fold"].nunique(),
         "seeds": test["seed"].nunique(),
         "settings": {name: value for name, value in settings.items() if value is not None},
         **_sections(scorer, test, full),
-        "threshold": threshold,
+        **decision,
         "differences": _differences(scorer, test, full),
-        **{name: found for name, section in SECTIONS.items() if (found := section(scored))},
+        **_further(scored, folder),
     }
+
+
+def _further(scored: Scored, folder: Path | None) -> dict[str, Any]:
+    if scored.scorer.kind not in WITH_SECTIONS:
+        return {}
+    return {name: found for name, section in SECTIONS.items() if (found := section(scored, folder))}
+
+
+def prepared(
+    frame: pd.DataFrame,
+    *,
+    kind: str | None = None,
+    extra_metrics: Iterable[str] = (),
+    resamples: int = 1000,
+    seed: int = 0,
+    unit_name: str | None = None,
+    optimum: Optimum | None = None,
+    source: str = "predictions",
+) -> tuple[Scored, dict[str, Any]]:
+    """A table of predictions checked and ready to be measured, and what its decisions rest on; arguments and errors as for ``score``."""
+    extra = tuple(extra_metrics)
+    kind = kind_of(frame, source, kind)
+    table = checked(frame, source, kind)
+    unknown = [name for name in extra if name not in EXTRA]
+    if unknown or (extra and not KINDS[kind].thresholds):
+        raise InputError(f"extra_metrics={list(extra)}: must be of {', '.join(EXTRA)}, for a binary or multilabel target.")
+    table = _with_full_set_as_retrained(table)
+    outputs = outputs_of(table, kind)
+    table, decision = _with_decision(table, kind, outputs)
+    test = table["split"] == "test"
+    scorer = Scorer(kind, outputs, _units(table[test], unit_name)[0], extra, resamples, seed, optimum or {})
+    return Scored(table.assign(unit=_units(table, unit_name)[1]), scorer, full_set(table[test])), decision
 
 
 def _units(test: pd.DataFrame, unit_name: str | None) -> tuple[str, np.ndarray]:
@@ -126,7 +176,8 @@ def _units(test: pd.DataFrame, unit_name: str | None) -> tuple[str, np.ndarray]:
 def _needed(test: pd.DataFrame) -> list[str]:
     """The columns that scores rest on; the others would only be copied about."""
     named = ("sample_id", "fold", "seed", "modalities", "ablation", "present", "oracle", "meta_site", "unit")
-    return [c for c in map(str, test.columns) if c in named or c.startswith(("target", "prob", "threshold"))]
+    own = ("prediction", "time", "event", "risk")
+    return [c for c in map(str, test.columns) if c in named + own or c.startswith(("target", "prob", "threshold", "survival_", "censoring"))]
 
 
 def _with_full_set_as_retrained(table: pd.DataFrame) -> pd.DataFrame:
@@ -139,13 +190,27 @@ def _with_full_set_as_retrained(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, same], ignore_index=True)
 
 
-def _with_thresholds(table: pd.DataFrame, kind: str, outputs: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    if kind == "multiclass":
-        return table, {"source": "none", "rule": "the class with the highest probability"}
+def _with_decision(table: pd.DataFrame, kind: str, outputs: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """What else the metrics rest on, as columns and as it stands in ``metrics.json``: decision thresholds, or the censoring distribution."""
+    if kind == "survival":
+        table, censoring = with_censoring(table)
+        return table, {"censoring": censoring}
+    if not KINDS[kind].thresholds:
+        return table, {} if kind == "regression" else {"threshold": {"source": "none", "rule": "the class with the highest probability"}}
     found = thresholds(table, outputs)
     values = row_thresholds(table, found, outputs)
     names = ["threshold"] if kind == "binary" else [f"threshold_{label}" for label in outputs]
-    return table.assign(**dict(zip(names, values.T, strict=True))), described(found)
+    return table.assign(**dict(zip(names, values.T, strict=True))), {"threshold": described(found)}
+
+
+def primary_value(frame: pd.DataFrame, kind: str | None = None) -> float | None:
+    """The primary metric over all rows of a table, mean over seeds, whatever their split; None where it is not defined."""
+    kind = kind_of(frame, kind=kind)
+    outputs = outputs_of(frame, kind)
+    if not len(frame) or not has_primary(kind, outputs, frame):
+        return None
+    table = _with_decision(checked(frame.assign(split="test"), kind=kind), kind, outputs)[0]
+    return Scorer(kind, outputs, "sample").value(table)
 
 
 def _sections(scorer: Scorer, test: pd.DataFrame, full: str) -> dict[str, Any]:
@@ -174,7 +239,7 @@ def _subsets(scorer: Scorer, rows: pd.DataFrame, whole: bool = False) -> dict[st
         own = rows[rows["modalities"] == subset]
         found[str(subset)] = scorer.score(own, with_optimum=whole)
         if whole and "meta_site" in own and own["meta_site"].nunique() > 1:
-            found[str(subset)]["auroc_within_site"] = scorer.within_site(own)
+            found[str(subset)][f"{scorer.primary}_within_site"] = scorer.within_site(own)
     return found
 
 

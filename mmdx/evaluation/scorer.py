@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mmdx.evaluation.interval_choice import intervals_of
 from mmdx.evaluation.intervals import Interval, bootstrap
-from mmdx.evaluation.metrics import BINARY, RANKING, BinaryMetrics, Statistic, weighted
-from mmdx.evaluation.panels import MULTICLASS, Difference, Mean, MulticlassMetrics, MultilabelMetrics, Share
+from mmdx.evaluation.kinds import KINDS, has_primary, statistic_of
+from mmdx.evaluation.metrics import RANKING, BinaryMetrics, Statistic, weighted
+from mmdx.evaluation.panels import Difference, Mean, MulticlassMetrics, MultilabelMetrics, Share
 
 Entry = dict[str, Any]
-DIFFERENCES = ("auroc", "auprc", "brier")
 WITH_ORACLE = (*RANKING, "brier")
 WITH_CHANCE = ("auroc", "auprc", "brier")
 
@@ -24,8 +25,8 @@ class Scorer:
     """Scores rows of one predictions table in canonical form, whose column ``unit`` numbers the units that are drawn.
 
     Attributes:
-        kind: "binary", "multiclass" or "multilabel".
-        outputs: names of the classes or labels, in the order of the columns.
+        kind: one of ``kinds.KINDS``.
+        outputs: names of the classes or labels, in the order of the columns; none for a number or a time.
         unit: what is drawn in resampling, as it is called in the results.
         extra: further metrics, such as ``macc``.
         resamples, seed: of the bootstrap.
@@ -43,7 +44,12 @@ class Scorer:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics, without the labels' own."""
-        return MULTICLASS if self.kind == "multiclass" else (*BINARY, *self.extra)
+        return (*KINDS[self.kind].metrics, *self.extra)
+
+    @property
+    def primary(self) -> str:
+        """The metric that stands for the kind."""
+        return KINDS[self.kind].primary
 
     def score(self, rows: pd.DataFrame, with_optimum: bool = True) -> dict[str, Entry]:
         """Every metric of the rows of one subset, with its interval.
@@ -54,7 +60,7 @@ class Scorer:
         """
         parts = by_seed(rows)
         units = units_of(rows["unit"])
-        statistics = [self._statistic(part, units[place]) for part, place in parts]
+        statistics = [self.statistic(part, units[place]) for part, place in parts]
         entries = self.entries(Mean(statistics), statistics, rows, units)
         self._add_oracle(entries, rows)
         if with_optimum:
@@ -63,36 +69,46 @@ class Scorer:
                     entries[name]["optimum"] = float(value)
         return entries
 
+    def value(self, rows: pd.DataFrame) -> float | None:
+        """The primary metric of some rows, mean over seeds, without an interval; None where it is not defined."""
+        parts = [(part, np.arange(len(part))) for part, _ in by_seed(rows)]
+        found = [weighted(self.statistic(part, unit, only_primary=True), np.ones(len(part)))[self.primary] for part, unit in parts]
+        return _number(float(np.mean(found)))
+
     def within_site(self, rows: pd.DataFrame) -> Entry:
-        """Mean over the sites with both classes of the AUROC within the site."""
-        usable = [part for _, part in rows[rows["meta_site"].notna()].groupby("meta_site", sort=True) if self._has_auroc(part)]
+        """Mean over the sites of the primary metric within the site, of those where it is defined."""
+        by_site = rows[rows["meta_site"].notna()].groupby("meta_site", sort=True)
+        usable = [part for _, part in by_site if has_primary(self.kind, self.outputs, part)]
         if not usable:
             nothing = {"value": None, "low": None, "high": None} | self._counts(rows, self.outputs)
-            return nothing | {"method": None, "reason": "no site has rows of both classes"}
+            return nothing | {"method": None, "reason": "no site has rows to tell apart"}
         kept = pd.concat(usable).sort_index()
         units = units_of(kept["unit"])
         statistics: list[Statistic] = []
         for part, place in by_seed(kept):
             places = [np.flatnonzero(part["meta_site"] == site) for site in part["meta_site"].unique()]
-            own = [self._statistic(part.iloc[p], units[place][p], only_auroc=True) for p in places]
+            own = [self.statistic(part.iloc[p], units[place][p], only_primary=True) for p in places]
             statistics.append(Mean(own))
-        entry = self.entries(Mean(statistics), statistics, kept, units)["auroc"]
+        entry = self.entries(Mean(statistics), statistics, kept, units)[self.primary]
         return entry | {"sites": len(usable)}
 
     def difference(self, full: pd.DataFrame, rest: pd.DataFrame) -> dict[str, Entry]:
         """Metrics of ``full`` minus those of ``rest``, two tables of the same samples, folds and seeds in the same order."""
-        units = units_of(full["unit"])
+        units, names = units_of(full["unit"]), KINDS[self.kind].differences
         pairs = []
         for (one, place), (two, _) in zip(by_seed(full), by_seed(rest), strict=True):
-            pairs.append(Difference(self._statistic(one, units[place]), self._statistic(two, units[place]), DIFFERENCES))
+            pairs.append(Difference(self.statistic(one, units[place]), self.statistic(two, units[place]), names))
         entries = self.entries(Mean(pairs), list(pairs), full, units)
         oracles = [self._oracle(table) for table in (full, rest)]
-        for name in set(DIFFERENCES) & set(oracles[0]) & set(oracles[1]):
+        for name in set(names) & set(oracles[0]) & set(oracles[1]):
             entries[name]["oracle"] = oracles[0][name] - oracles[1][name]
         return entries
 
-    def _statistic(self, rows: pd.DataFrame, unit: np.ndarray, only_auroc: bool = False) -> Statistic:
-        names = ("auroc",) if only_auroc else self.metrics
+    def statistic(self, rows: pd.DataFrame, unit: np.ndarray, only_primary: bool = False) -> Statistic:
+        """The metrics of the rows of one seed, whose units are numbered by ``unit`` [n]."""
+        names = (self.primary,) if only_primary else self.metrics
+        if self.kind in ("ordinal", "regression", "survival"):
+            return statistic_of(self.kind, self.outputs, rows, unit)
         if self.kind == "binary":
             target, prob, threshold = (rows[c].to_numpy(np.float64) for c in ("target", "prob", "threshold"))
             return BinaryMetrics(target, prob, unit, threshold, names)
@@ -116,7 +132,7 @@ class Scorer:
             units: number of each row's unit.
         """
         count = int(units.max()) + 1
-        found = bootstrap(statistic, count, len(rows), self.resamples, self.seed)
+        found = intervals_of(statistic, count, len(rows), self.resamples, self.seed)
         seeds = [weighted(s, np.ones(count)) for s in parts]
         counts: dict[str, Entry] = {}
         entries = {}
@@ -138,7 +154,7 @@ class Scorer:
 
     def _counts(self, rows: pd.DataFrame, labels: list[str]) -> Entry:
         """How many rows and units a metric rests on: for labels those that are labelled."""
-        if self.kind == "multilabel":
+        if self.kind == "multilabel" and "target" not in rows:
             rows = rows[rows[[f"target_{label}" for label in labels]].notna().any(axis=1)]
         n = len(rows[["sample_id", "fold"]].drop_duplicates()) if rows["seed"].nunique() > 1 else len(rows)
         return {"n": n, "unit": self.unit, "n_units": int(rows["unit"].nunique())}
@@ -149,18 +165,16 @@ class Scorer:
         if found.dropped:
             entry["dropped"] = found.dropped
         if entry["value"] is None:
-            entry["reason"] = f"only one class among the {entry['n']} rows" if entry["n"] else "no labelled row"
+            entry["reason"] = KINDS[self.kind].lacking.format(n=entry["n"]) if entry["n"] else "no labelled row"
         elif entry["n_units"] < 2:
             entry["reason"] = f"no interval from one {self.unit}"
         elif entry["low"] is None:
-            entry["reason"] = f"no interval: undefined in {found.dropped} of {found.draws} resamples, which lack a class"
+            entry["reason"] = f"no interval: undefined in {found.dropped} of {found.draws} resamples"
         elif entry["low"] == entry["high"]:
-            entry["reason"] = "every resample gave the same value, so the interval says nothing"
+            entry["reason"] = "all units or resamples gave the same value, so the interval says nothing"
+        elif found.method == "pairs":
+            entry["reason"] = "nothing varies at this value; the limit is that of pairs of a positive and a negative row that share no unit"
         return entry
-
-    def _has_auroc(self, rows: pd.DataFrame) -> bool:
-        columns = [f"target_{name}" for name in self.outputs] if self.kind == "multilabel" else ["target"]
-        return any(rows[column].nunique() > 1 for column in columns)
 
     def _has_oracle(self, rows: pd.DataFrame) -> bool:
         """Whether the true posterior is known for all of the rows."""

@@ -11,14 +11,32 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TITLES = {
+    "qwk": "Weighted\nkappa",
+    "r2": "R2",
+    "c_index": "C-index",
+    "c_index_uno": "Uno's C",
+    "auroc_td": "AUROC\nover time",
+    "integrated_brier": "Integrated\nBrier",
     "auroc": "AUROC",
     "auprc": "AUPRC",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "ccc": "CCC",
+    "rps": "Ranked\nprob. score",
     "sensitivity_at_90_specificity": "Sens. at\n90 % spec.",
     "balanced_accuracy": "Balanced\naccuracy",
     "macc": "MAcc",
     "accuracy": "Accuracy",
     "brier": "Brier\nscore",
 }
+NAMES = {"auroc": "AUROC", "qwk": "quadratic weighted kappa", "r2": "R2", "c_index": "C-index"}
+"""How the metric that stands for a kind is called in sentences."""
+METHODS = {
+    "delong": "DeLong", "pairs": "DeLong", "wilson": "Wilson", "ratio": "ratio", "logit bootstrap": "logit bootstrap", "bca": "BCa bootstrap",
+    "percentile": "percentile bootstrap",
+}  # fmt: skip
 LOG_WIDTH = 100
 Metrics = dict[str, Any]
 
@@ -52,6 +70,11 @@ def results_table(metrics: Metrics) -> Group:
     return Group(*tables, *sentences)
 
 
+def primary_of(metrics: Metrics) -> str:
+    """The metric that stands for the others in tables and sentences."""
+    return str(metrics.get("primary", "auroc"))
+
+
 def _columns(entries: Metrics) -> list[str]:
     absent = "balanced_accuracy" if "macc" in entries else "macc"
     return [name for name in TITLES if name in entries and name != absent]
@@ -70,14 +93,14 @@ def _table(title: str, first: str, names: list[str]) -> Table:
 
 
 def _subset_table(metrics: Metrics, subsets: Metrics, title: str) -> Table:
-    names = _columns(next(iter(subsets.values())))
-    oracle = any("oracle" in entries["auroc"] for entries in subsets.values())
+    names, primary = _columns(next(iter(subsets.values()))), primary_of(metrics)
+    oracle = any("oracle" in entries[primary] for entries in subsets.values())
     table = _table(title, "Modalities", names)
     if oracle:
-        table.add_column("Oracle\nAUROC", justify="right", no_wrap=True)
+        table.add_column(f"Oracle\n{TITLES[primary]}", justify="right", no_wrap=True)
     for subset, entries in subsets.items():
-        cells = [subset.replace("+", " + "), *(_cell(entries[name]) for name in names), str(entries["auroc"]["n"])]
-        table.add_row(*cells, *([_oracle(entries["auroc"])] if oracle else []))
+        cells = [subset.replace("+", " + "), *(_cell(entries[name]) for name in names), str(entries[primary]["n"])]
+        table.add_row(*cells, *([_oracle(entries[primary])] if oracle else []))
     return table
 
 
@@ -93,7 +116,15 @@ def _label_table(metrics: Metrics) -> Table:
 def _cell(entry: Metrics) -> str:
     if entry["value"] is None:
         return "-"
-    return f"{entry['value']:.3f}" + (f"\n{entry['low']:.3f}-{entry['high']:.3f}" if entry["low"] is not None else "\nno interval")
+    if entry["low"] is None:
+        return f"{_short(entry['value'])}\nno interval"
+    middle = " to " if entry["low"] < 0 else "-"
+    return f"{_short(entry['value'])}\n{_short(entry['low'])}{middle}{_short(entry['high'])}"
+
+
+def _short(value: float) -> str:
+    """Three places behind the point, fewer where there are many in front."""
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}" if abs(value) < 10_000 else f"{value:.3g}"
 
 
 def _oracle(entry: Metrics) -> str:
@@ -121,19 +152,22 @@ def _count(number: int, unit: str) -> str:
 
 
 def _sentences(metrics: Metrics) -> Iterator[str]:
-    for line in (_intervals, _threshold, _pooling, _sites, _complete, _reasons, _oracle_line, _differences):
+    for line in (_intervals, _threshold, _censoring, _pooling, _sites, _complete, _reasons, _oracle_line, _differences):
         yield from line(metrics)
 
 
 def _intervals(metrics: Metrics) -> Iterator[str]:
-    entries = [e for name in ("test", "retrained") for subset in metrics.get(name, {}).values() for e in subset.values()]
-    methods = {e["method"] for e in entries if e["method"]}
-    how = {"bca": "BCa", "percentile": "percentile"}
-    told = " (percentile where BCa degenerates)" if len(methods) == 2 else ""
-    most = max((e["n_units"] for e in entries), default=0)
+    subsets = [subset for name in ("test", "retrained") for subset in metrics.get(name, {}).values()]
+    by_method: dict[str, set[str]] = {}
+    for name, entry in ((name, entry) for subset in subsets for name, entry in subset.items() if entry["method"]):
+        by_method.setdefault(METHODS.get(entry["method"], entry["method"]), set()).add(name)
+    columns = _columns(subsets[0]) if subsets else []
+    shown = {told: [TITLES[n].replace("\n", " ") for n in columns if n in names] for told, names in by_method.items()}
+    told = [f"{method} ({', '.join(names)})" for method, names in shown.items() if names]
+    most = max((entry["n_units"] for subset in subsets for entry in subset.values()), default=0)
     unit = metrics["unit"]
-    name = how["bca" if "bca" in methods else "percentile"]
-    yield f"Intervals: {name} bootstrap{told}, {metrics['settings']['resamples']} resamples of {_count(most, unit)}; unit: {unit}."
+    resamples = f"{metrics['settings']['resamples']} resamples of {_count(most, unit)}"
+    yield f"Intervals: {'; '.join(told) or 'none'}; {resamples}; unit: {unit}."
     if unit.startswith("patient or "):
         yield "Some patients are not known: each of their samples counts as independent, so the intervals may be too narrow."
     elif unit != "patient":
@@ -141,6 +175,8 @@ def _intervals(metrics: Metrics) -> Iterator[str]:
 
 
 def _threshold(metrics: Metrics) -> Iterator[str]:
+    if "threshold" not in metrics:
+        return
     told = {
         "validation": "chosen on validation rows (largest Youden J)",
         "fixed 0.5": "fixed at 0.5, as there are no validation rows of both classes",
@@ -152,40 +188,52 @@ def _threshold(metrics: Metrics) -> Iterator[str]:
     yield f"Decision threshold: {told}{spread}."
 
 
+def _censoring(metrics: Metrics) -> Iterator[str]:
+    if "censoring" not in metrics:
+        return
+    found = metrics["censoring"]
+    horizons = ", ".join(metrics["horizons"])
+    yield f"Censoring distribution: from {found['n']} {found['source']}" + (f"; horizons {horizons}." if horizons else "; no horizons (survival_T).")
+
+
 def _pooling(metrics: Metrics) -> Iterator[str]:
-    entry = metrics["test"].get(metrics["full"], {}).get("auroc", {})
+    primary = primary_of(metrics)
+    name, entry = NAMES[primary], metrics["test"].get(metrics["full"], {}).get(primary, {})
     if metrics["folds"] > 1:
-        own = [fold[metrics["full"]]["auroc"]["value"] for fold in metrics.get("by_fold", {}).values() if metrics["full"] in fold]
+        own = [fold[metrics["full"]][primary]["value"] for fold in metrics.get("by_fold", {}).values() if metrics["full"] in fold]
         known = [v for v in own if v is not None]
-        spread = f"; AUROC within folds {min(known):.3f} to {max(known):.3f}, mean {sum(known) / len(known):.3f}" if known else ""
-        yield f"Test rows of {metrics['folds']} folds pooled, each fold with its own threshold{spread}."
+        spread = f"; {name} within folds {min(known):.3f} to {max(known):.3f}, mean {sum(known) / len(known):.3f}" if known else ""
+        rule = ", each fold with its own threshold" if metrics.get("threshold", {"source": "none"})["source"] != "none" else ""
+        yield f"Test rows of {metrics['folds']} folds pooled{rule}{spread}."
     if "sd_over_seeds" in entry and entry["sd_over_seeds"] is not None:
-        yield f"Values are means over {entry['seeds']} seeds; standard deviation of the AUROC over seeds {entry['sd_over_seeds']:.3f}."
+        yield f"Values are means over {entry['seeds']} seeds; standard deviation of the {name} over seeds {entry['sd_over_seeds']:.3f}."
 
 
 def _sites(metrics: Metrics) -> Iterator[str]:
-    full = metrics["full"]
-    entry = metrics["test"].get(full, {}).get("auroc_within_site")
+    full, primary = metrics["full"], primary_of(metrics)
+    entry = metrics["test"].get(full, {}).get(f"{primary}_within_site")
     if entry is None:
         return
-    values = {site: subsets[full]["auroc"]["value"] for site, subsets in metrics.get("by_site", {}).items() if full in subsets}
+    values = {site: subsets[full][primary]["value"] for site, subsets in metrics.get("by_site", {}).items() if full in subsets}
     told = ", ".join(f"{site} {value:.3f}" if value is not None else f"{site} not defined" for site, value in values.items())
-    yield f"Within sites, {full}: mean AUROC {_plain(entry)}" + (f" ({told})." if told else ".")
+    yield f"Within sites, {full}: mean {NAMES[primary]} {_plain(entry)}" + (f" ({told})." if told else ".")
 
 
 def _complete(metrics: Metrics) -> Iterator[str]:
+    primary = primary_of(metrics)
     for name, what in (("test_complete", ""), ("retrained_complete", ", each trained alone")):
         if subsets := metrics.get(name):
-            n = max(entries["auroc"]["n"] for entries in subsets.values())
-            told = "; ".join(f"{subset} {_plain(entries['auroc'])}" for subset, entries in subsets.items())
-            yield f"AUROC on the {n} rows that have every modality{what}: {told}."
+            n = max(entries[primary]["n"] for entries in subsets.values())
+            told = "; ".join(f"{subset} {_plain(entries[primary])}" for subset, entries in subsets.items())
+            yield f"{NAMES[primary]} on the {n} rows that have every modality{what}: {told}."
 
 
 def _reasons(metrics: Metrics) -> Iterator[str]:
+    primary = primary_of(metrics)
     for section in ("test", "retrained"):
         for subset, entries in metrics.get(section, {}).items():
-            if reason := entries["auroc"].get("reason"):
-                yield f"{subset}: AUROC {'is not defined, ' if entries['auroc']['value'] is None else ''}{reason}."
+            if reason := entries[primary].get("reason"):
+                yield f"{subset}: {NAMES[primary]} {'is not defined, ' if entries[primary]['value'] is None else ''}{reason}."
 
 
 def _oracle_line(metrics: Metrics) -> Iterator[str]:
@@ -199,13 +247,14 @@ def _oracle_line(metrics: Metrics) -> Iterator[str]:
 
 
 def _differences(metrics: Metrics) -> Iterator[str]:
-    unit = metrics["unit"]
+    unit, primary = metrics["unit"], primary_of(metrics)
     for ablation, found in metrics["differences"].items():
         for modality, entry in found.items():
             rest = " + ".join(m for m in metrics["modalities"] if m != modality)
-            line = f"adding {modality} to {rest}: AUROC {_signed(entry['auroc'])} ({ablation}), {_count(entry['auroc']['n_units'], unit)}"
+            own = entry[primary]
+            line = f"adding {modality} to {rest}: {NAMES[primary]} {_signed(own)} ({ablation}), {_count(own['n_units'], unit)}"
             if complete := entry.get("complete"):
-                line += f"; where every modality is there {_signed(complete['auroc'])}, {_count(complete['auroc']['n_units'], unit)}"
+                line += f"; where every modality is there {_signed(complete[primary])}, {_count(complete[primary]['n_units'], unit)}"
             yield line
     if metrics["differences"]:
         told = {"offered": "offered: the one trained model, not shown it", "retrained": "retrained: against a model trained without it"}

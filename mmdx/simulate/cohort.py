@@ -25,6 +25,7 @@ from mmdx.simulate.decomposition import Decomposition, decompose
 from mmdx.simulate.draws import generator, uniforms
 from mmdx.simulate.latent import JOINT, LatentFindings, information
 from mmdx.simulate.optimum import Atom, Population
+from mmdx.simulate.outcomes import check_outcome, draw_outcome, severity
 from mmdx.simulate.renderers import RENDERERS
 from mmdx.simulate.rendering import FINDINGS, Rendering
 from mmdx.simulate.settings import MARKED, check_settings, circumstances_from
@@ -70,6 +71,8 @@ class SimulatedCohort:
         site_prevalence: P(diagnosis) of each hospital; None where they don't differ.
         marker: P(a mark on the film agrees with the diagnosis); None for no marks.
         label_noise: probability that the target is not the diagnosis, below 0.5.
+        outcome: what the table shows: ``binary``, the diagnosis; or ``ordinal``, ``regression`` or ``survival``, which follow from the same findings
+            (``draw_outcome``).
         later: what changes ``from_row`` on: ``prevalence``, ``marker``, and ``devices``, how far scanners and stethoscopes are replaced by others.
         drift: the same change, but gradual: in units of what hospitals differ by, in 10,000 visits.
         visits: of one patient after the other, repeated as often as it takes.
@@ -78,7 +81,7 @@ class SimulatedCohort:
     Attributes:
         findings: the latent state: what an oracle knows and no model may see.
         present, telling: bool [n] of each modality in use: whether it is there, and whether it is there and shows findings.
-        diagnosis: 0 or 1, [n]; the table's ``target`` but for label noise.
+        diagnosis: 0 or 1, [n]; where it is the outcome, the table's ``target`` but for label noise.
 
     Raises:
         InputError: where an argument is out of range, or all samples have the same class.
@@ -102,6 +105,7 @@ class SimulatedCohort:
         site_prevalence: Sequence[float] | None = None,
         marker: float | None = None,
         label_noise: float = 0.0,
+        outcome: str = "binary",
         later: Mapping[str, Any] | None = None,
         drift: float = 0.0,
         visits: Sequence[int] = (1, 1, 1, 2),
@@ -114,6 +118,8 @@ class SimulatedCohort:
         )  # fmt: skip
         self.model = LatentFindings(information, tuple(RENDERERS), prevalence, presentation, strength)
         self.circumstances: Circumstances = circumstances_from(self.settings)
+        check_outcome(outcome, label_noise)
+        self.outcome = outcome
         self.label_noise, self.seed, self.faults = label_noise, seed, list[SampleError]()
         self.visits = Visits(seed, samples, sites, visits, BEDSIDE_STREAM)
         self.later = self._later(samples)
@@ -178,12 +184,19 @@ class SimulatedCohort:
                 "sample_id": [f"s{number:06d}" for number in row.tolist()],
                 "patient_id": [f"p{number:06d}" for number in self.visits.patient.tolist()],
                 "site": [hospitals[site] for site in self.visits.site.tolist()],
-                "target": self.target.tolist(),
+                **self._outcome(),
                 "meta_sex": ["F" if female else "M" for female in self.visits.female.tolist()],
                 "meta_age_group": [groups[age] for age in self.visits.age.tolist()],
                 "meta_time": np.datetime_as_string(days).tolist(),
             }
         )
+
+    def _outcome(self) -> dict[str, Any]:
+        """The columns of what is to be predicted."""
+        if self.outcome == "binary":
+            return {"target": self.target.tolist()}
+        ill = severity(self.model, self.findings, self.modalities, self.settings.prevalence)
+        return {name: column.tolist() for name, column in draw_outcome(self.outcome, ill, self.seed).items()}
 
     def __len__(self) -> int:
         return len(self.table)
@@ -283,7 +296,13 @@ class SimulatedCohort:
 
     def optimum(self, subset: Sequence[str], rows: Sequence[int] | None = None) -> dict[str, float]:
         """The best ``auroc`` (exact), ``auprc`` and ``brier`` that any model can have on the population of samples that have some of ``subset``;
-        arguments as of ``population``."""
+        arguments as of ``population``.
+
+        Raises:
+            InputError: where the outcome is not the diagnosis, or as ``population``.
+        """
+        if self.outcome != "binary":
+            raise InputError(f"data.outcome={self.outcome}: the best possible scores are known of data.outcome=binary only.")
         return self.population(subset, rows).scores()
 
     def information(self, subset: Sequence[str]) -> float:

@@ -21,6 +21,8 @@ class Binary(nn.Module):
         class_weight: None, or "balanced" to weigh each class by n / (2 n_class), as scikit-learn does.
     """
 
+    kind = "binary"
+    score_name = "auroc"
     outputs = 1
 
     weights: Tensor
@@ -71,7 +73,7 @@ class Binary(nn.Module):
         """``prob`` [B], the probability of class 1, from logits [B, 1]."""
         return {"prob": logits[:, 0].double().sigmoid().numpy(force=True)}
 
-    def auroc(self, logits: Tensor, target: Tensor) -> float:
+    def score(self, logits: Tensor, target: Tensor) -> float:
         """Area under the ROC curve of logits [B, 1], the validation score."""
         return float(roc_auc_score(target.numpy(), logits[:, 0].numpy()))
 

@@ -50,3 +50,29 @@ class Focal(nn.Module):
         else:
             nll = F.cross_entropy(logits, target, reduction="none")
         return (-nll).expm1().neg().pow(self.gamma) * nll
+
+
+class SquaredError(nn.Module):
+    """``(output - target)^2``, one value an entry."""
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Loss of each entry."""
+        return F.mse_loss(output, target, reduction="none")
+
+
+class Huber(nn.Module):
+    """Squared error / 2 up to ``delta``, beyond it linear, so that few extreme targets count less (Huber 1964, Ann Math Stat 35:73).
+
+    Args:
+        delta: in units of the target's standard deviation, above 0.
+    """
+
+    def __init__(self, delta: float = 1.0) -> None:
+        super().__init__()
+        if not delta > 0:
+            raise InputError(f"task.loss.delta={delta}: must be above 0.")
+        self.delta = delta
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Loss of each entry."""
+        return F.huber_loss(output, target, reduction="none", delta=self.delta)

@@ -22,6 +22,9 @@ class Multiclass(nn.Module):
         class_weight: None, or "balanced" to weigh each class by n / (C n_class).
     """
 
+    name = "multiclass"
+    kind = "multiclass"
+    score_name = "auroc"
     weights: Tensor
 
     def __init__(self, classes: list[str], loss: nn.Module | None = None, class_weight: str | None = None) -> None:
@@ -41,13 +44,13 @@ class Multiclass(nn.Module):
             InputError: where the table has no ``target``, or names a class that ``classes`` doesn't, or has only one class.
         """
         if "target" not in table:
-            raise InputError("task=multiclass: the data set has no single target; it has labels for task=multilabel.")
+            raise InputError(f"task={self.name}: the data set has no single target; it has labels for task=multilabel.")
         names = table["target"].astype(str)
         unknown = sorted(set(names) - set(self.classes))
         if unknown:
-            raise InputError(f"task=multiclass: the data has classes {unknown[:5]} that task.classes={self.classes} does not name.")
+            raise InputError(f"task={self.name}: the data has classes {unknown[:5]} that task.classes={self.classes} does not name.")
         if names.nunique() < 2:
-            raise InputError(f"task=multiclass: all {len(names)} samples have one class, {names.iloc[0]!r}; at least two are needed.")
+            raise InputError(f"task={self.name}: all {len(names)} samples have one class, {names.iloc[0]!r}; at least two are needed.")
         return names.map({name: i for i, name in enumerate(self.classes)}).to_numpy(np.int64)
 
     def strata(self, target: np.ndarray) -> np.ndarray:
@@ -73,7 +76,7 @@ class Multiclass(nn.Module):
         probabilities = logits.double().softmax(dim=1).numpy(force=True)
         return {f"prob_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
 
-    def auroc(self, logits: Tensor, target: Tensor) -> float:
+    def score(self, logits: Tensor, target: Tensor) -> float:
         """Mean one-against-the-rest AUROC over the classes that occur in the target, the validation score."""
         sides = [(target == c).numpy() for c in range(self.outputs)]
         scores = logits.softmax(dim=1).numpy()

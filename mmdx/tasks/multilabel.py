@@ -28,6 +28,8 @@ class Multilabel(nn.Module):
         uncertain: what an uncertain entry is in training: ignore, negative, positive, or soft (0.5).
     """
 
+    kind = "multilabel"
+    score_name = "auroc"
     weights: Tensor
 
     def __init__(
@@ -98,7 +100,7 @@ class Multilabel(nn.Module):
         probabilities = logits.double().sigmoid().numpy(force=True)
         return {f"prob_{name}": probabilities[:, i] for i, name in enumerate(self.labels)}
 
-    def auroc(self, logits: Tensor, target: Tensor) -> float:
+    def score(self, logits: Tensor, target: Tensor) -> float:
         """Mean AUROC over the labels that have both sides among the labelled entries, the validation score; NaN where none has."""
         values = []
         for scores, label in zip(logits.numpy().T, target.numpy().T, strict=True):

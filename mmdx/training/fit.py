@@ -30,8 +30,9 @@ from mmdx.training.distributed import rank_and_world
 from mmdx.training.model import MultimodalModel
 from mmdx.training.module import MultimodalModule
 from mmdx.training.plan import ModelPlan, TrainingPlan
+from mmdx.training.predict import outputs_of
 from mmdx.training.progress import TrainingProgress
-from mmdx.types import Batch, Task, Transform
+from mmdx.types import Batch, Calibrated, Task, Transform
 
 
 class Batches(pl.LightningDataModule):
@@ -122,7 +123,12 @@ def fit_model(
         batches = Batches(examples, train, val, task.strata(target), training, seed, on_gpu)
         trainer.fit(module, datamodule=batches, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
     load_weights(module, checkpoints / f"{training.checkpoint}.ckpt")
-    return TrainedModel(module.model, task, transforms, trainer.strategy.root_device)
+    trained = TrainedModel(module.model, task, transforms, trainer.strategy.root_device)
+    if isinstance(task, Calibrated):
+        states["task"] = task.calibrate(*outputs_of(trained.model, trained.batches(cohort, target, train, training), trained.device))
+        if trainer.is_global_zero:
+            write_json(folder / FITTED, states)
+    return trained
 
 
 def load_model(folder: Path, plan: ModelPlan, training: TrainingPlan) -> TrainedModel:

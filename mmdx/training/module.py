@@ -96,7 +96,7 @@ class MultimodalModule(pl.LightningModule):
         self._seen.append((batch.meta["index"], self.model(batch).logits.float().cpu(), batch.target.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log ``val/loss`` and ``val/auroc`` over every validation sample, once."""
+        """Log ``val/loss`` and ``val/score``, the task's own, over every validation sample, once."""
         seen = [batch for part in gather(self._seen) for batch in part]
         self._seen = []
         _, first = np.unique(np.concatenate([index for index, _, _ in seen]), return_index=True)
@@ -109,4 +109,4 @@ class MultimodalModule(pl.LightningModule):
         with torch.no_grad():
             loss = self.task.loss(logits.to(self.device), target.to(self.device))
         self.log("val/loss", loss)
-        self.log("val/auroc", self.task.auroc(logits, target))
+        self.log("val/score", self.task.score(logits, target))

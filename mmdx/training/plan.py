@@ -66,7 +66,7 @@ class TrainingPlan:
         fused_loss: weight of the loss of the fused logits.
         per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them. With ``fused_loss`` 0 the
             encoders learn apart, each as if it were alone, and the fusion only joins their decisions.
-        order: "shuffled", or "balanced" to draw each class equally often.
+        order: "shuffled", "balanced" to draw each class equally often, or "stratified" to give each batch its share of each.
         monitor, mode: the validation metric that chooses the checkpoint and stops early, and what is better, "max" or "min".
         patience: epochs without a better value before training stops; None never stops early.
         checkpoint: "best" by the monitor, or "last".
@@ -85,7 +85,7 @@ class TrainingPlan:
     fused_loss: float = 1.0
     per_modality_loss: float = 0.0
     order: str = "shuffled"
-    monitor: str = "val/auroc"
+    monitor: str = "val/score"
     mode: str = "max"
     patience: int | None = None
     checkpoint: str = "best"

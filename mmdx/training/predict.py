@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -26,6 +27,16 @@ def subset_name(subset: Iterable[str]) -> str:
 
 
 @torch.no_grad()
+def outputs_of(model: MultimodalModel, batches: Iterable[Batch], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits [n, K] and targets of all samples of the batches, each offered all that it has and counted once, in the order of the data set."""
+    model = model.to(device).eval()
+    own = [(batch.meta["index"], model(batch.to(device)).logits.float().cpu(), batch.target) for batch in batches]
+    seen = [batch for part in gather(own) for batch in part]
+    _, first = np.unique(np.concatenate([index for index, _, _ in seen]), return_index=True)
+    return torch.cat([logits for _, logits, _ in seen])[first], torch.cat([target for _, _, target in seen])[first]
+
+
+@torch.no_grad()
 def predict(
     model: MultimodalModel, task: Task, batches: Iterable[Batch], offered: list[tuple[str, ...]], device: torch.device
 ) -> pd.DataFrame:
@@ -44,8 +55,8 @@ def predict(
             logits, rows = model.offered(features, moved.present, subset)
             kept = rows.tolist()
             present = [subset_name(m for m in subset if batch.present[m][row]) for row in kept]
-            probabilities = task.predict(logits.float()) if kept else {}
-            part = {"index": [index[row] for row in kept], "modalities": subset_name(subset), "present": present, **probabilities}
+            predicted = task.predict(logits.float()) if kept else {}
+            part = {"index": [index[row] for row in kept], "modalities": subset_name(subset), "present": present, **predicted}
             parts.append(pd.DataFrame(part))
     frame = pd.concat([f for f in gather(pd.concat(parts, ignore_index=True))], ignore_index=True)
     order = {subset_name(s): i for i, s in enumerate(offered)}

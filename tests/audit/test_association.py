@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mmdx.audit import association
-from mmdx.audit.association import holm, p_value
+from mmdx.audit.association import p_value
 from mmdx.audit.encode import encode_table
 from mmdx.audit.probes import question_of
 
@@ -51,7 +51,3 @@ def test_nothing_to_be_told_from_is_no_association():
     groups, target = cohort(np.random.default_rng(2), 0.5)
     assert of_column(np.ones(200), target, groups) == 1.0
     assert of_column(np.array([f"own{i}" for i in range(200)]), target, groups) == 1.0
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02]) and holm([0.6, 0.9]) == [1.0, 1.0] and holm([]) == []

@@ -146,14 +146,3 @@ def test_blocks_of_rows_change_nothing_with_ties(monkeypatch):
     blocks = BinaryMetrics(target, prob, np.arange(150), np.full(150, 0.5))(weights)
     for name, values in whole.items():
         np.testing.assert_allclose(blocks[name], values, rtol=1e-12)
-
-
-def test_the_p_value_is_the_level_at_which_the_interval_ends_at_zero(monkeypatch):
-    rng = np.random.default_rng(3)
-    draws, left_out = rng.gamma(4, size=5000) / 4 - 0.4, -rng.gamma(4, size=60) / 200
-    value = 0.5
-    p = intervals.p_value(value, draws, left_out)
-    monkeypatch.setattr(intervals, "LEVEL", 1 - p)
-    found = intervals.interval(value, draws, left_out)
-    assert found.method == "bca" and min(abs(found.low), abs(found.high)) < 0.003
-    assert intervals.p_value(value, draws + 10, left_out) == pytest.approx(2 / 5001)

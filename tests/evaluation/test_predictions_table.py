@@ -80,3 +80,16 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path):
     (tmp_path / "predictions.parquet").write_bytes(b"PAR1 cut short")
     with pytest.raises(InputError, match=r"predictions\.parquet: cannot be read"):
         read_predictions(tmp_path)
+
+
+def test_a_patient_on_both_sides_is_refused_but_not_in_different_folds():
+    frame = made(60, folds=1).assign(fold="0")
+    test, val = (frame["split"] == part for part in ("test", "val"))
+    patient = frame.loc[test, "patient_id"].iloc[0]
+    sample = frame.loc[val, "sample_id"].iloc[0]
+    moved = frame.assign(patient_id=frame["patient_id"].where(~(val & (frame["sample_id"] == sample)), patient))
+    with pytest.raises(InputError, match="is on both sides, in val and in test rows, fold 0") as told:
+        checked(moved)
+    assert "\n" not in str(told.value)
+    checked(moved.assign(fold=np.where(test, "0", "1")))
+    checked(moved.assign(patient_id=None))

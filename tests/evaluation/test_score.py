@@ -210,8 +210,15 @@ def test_one_patient_gives_no_interval():
 
 
 def test_an_interval_without_width_says_that_it_tells_nothing():
+    entries = quick(pd.DataFrame({"sample_id": range(8), "target": [0, 1] * 4, "prob": [0.1, 0.9] * 4}))["test"]["all"]
+    brier = entries["brier"]
+    assert brier["low"] == brier["high"] == brier["value"] == pytest.approx(0.01) and "says nothing" in brier["reason"]
+
+
+def test_a_perfect_auroc_has_the_lower_limit_of_its_independent_pairs():
     entry = quick(pd.DataFrame({"sample_id": range(8), "target": [0, 1] * 4, "prob": [0.1, 0.9] * 4}))["test"]["all"]["auroc"]
-    assert (entry["value"], entry["low"], entry["high"]) == (1.0, 1.0, 1.0) and "says nothing" in entry["reason"]
+    assert (entry["value"], entry["low"], entry["high"]) == (1.0, pytest.approx(0.025**0.25), 1.0)
+    assert entry["method"] == "pairs" and "share no unit" in entry["reason"]
 
 
 def test_a_row_without_a_patient_is_a_unit_of_its_own():

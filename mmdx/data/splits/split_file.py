@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmdx.data.splits.fold import PARTS, Fold, Split
+from mmdx.data.tables import target_columns
 from mmdx.errors import InputError
 from mmdx.files import write_atomically
 
@@ -112,7 +113,7 @@ def _drawn(split: Split, table: pd.DataFrame) -> Iterator[tuple[str, str, Fold]]
 
 def cohort_of(table: pd.DataFrame) -> pd.DataFrame:
     """What a cohort is told by: ids, patients, sites and targets of a data set's table, as text, "" where unknown."""
-    names = ["sample_id", "patient_id", "site", *(name for name in map(str, table) if name == "target" or name.startswith("target_"))]
+    names = ["sample_id", "patient_id", "site", *target_columns(table)]
     return pd.DataFrame({name: _text(table[name]) for name in names})
 
 

@@ -1,0 +1,1 @@
+"""What needs the models of a finished run: missing and noisy modalities, uncertainty, explained cases."""
