@@ -37,6 +37,8 @@ METHODS = {
     "delong": "DeLong", "pairs": "DeLong", "wilson": "Wilson", "ratio": "ratio", "logit bootstrap": "logit bootstrap", "bca": "BCa bootstrap",
     "percentile": "percentile bootstrap",
 }  # fmt: skip
+CALIBRATION = {"slope": "slope", "intercept": "intercept", "ece_debiased": "debiased ECE"}
+GAPS = {"tpr_gap": "sensitivity", "fpr_gap": "false positive rate", "ppv_gap": "predictive value", "auroc_gap": "AUROC", "calibration_gap": "calibration"}
 LOG_WIDTH = 100
 Metrics = dict[str, Any]
 
@@ -152,7 +154,7 @@ def _count(number: int, unit: str) -> str:
 
 
 def _sentences(metrics: Metrics) -> Iterator[str]:
-    for line in (_intervals, _threshold, _censoring, _pooling, _sites, _complete, _reasons, _oracle_line, _differences):
+    for line in (_intervals, _threshold, _censoring, _pooling, _sites, _complete, _reasons, _oracle_line, _differences, _calibration, _groups):
         yield from line(metrics)
 
 
@@ -259,3 +261,21 @@ def _differences(metrics: Metrics) -> Iterator[str]:
     if metrics["differences"]:
         told = {"offered": "offered: the one trained model, not shown it", "retrained": "retrained: against a model trained without it"}
         yield "; ".join(told[ablation] for ablation in metrics["differences"]) + "; same rows, paired intervals."
+
+
+def _calibration(metrics: Metrics) -> Iterator[str]:
+    entries = metrics.get("calibration", {}).get("", {}).get("entries", {})
+    told = [f"{words} {_plain(entries[name])}" for name, words in CALIBRATION.items() if name in entries and entries[name]["value"] is not None]
+    if told:
+        yield f"Calibration, {metrics['full']}: {', '.join(told)}."
+
+
+def _groups(metrics: Metrics) -> Iterator[str]:
+    columns = metrics.get("groups", {}).get("columns", {})
+    gaps = [(gap, column, name) for column, found in columns.items() for name, gap in found["gaps"].items() if gap.get("p_adjusted") is not None]
+    if not gaps:
+        return
+    gap, column, name = min(gaps, key=lambda found: (found[0]["p_adjusted"], found[0]["p"]))
+    what = f"{GAPS.get(name, name)} by {column} ({' against '.join(gap['between'])})"
+    sign = f"{what}: {_plain(gap)}, p {gap['p']:.3f}, {gap['p_adjusted']:.3f} after Holm"
+    yield f"Groups: of {metrics['groups']['tests']} tests the strongest sign of a gap is {sign}."
