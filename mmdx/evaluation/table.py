@@ -38,7 +38,10 @@ METHODS = {
     "percentile": "percentile bootstrap",
 }  # fmt: skip
 CALIBRATION = {"slope": "slope", "intercept": "intercept", "ece_debiased": "debiased ECE"}
-GAPS = {"tpr_gap": "sensitivity", "fpr_gap": "false positive rate", "ppv_gap": "predictive value", "auroc_gap": "AUROC", "calibration_gap": "calibration"}
+GAPS = {
+    "tpr_gap": "sensitivity", "fpr_gap": "false positive rate", "ppv_gap": "predictive value", "auroc_gap": "AUROC",
+    "calibration_gap": "calibration",
+}  # fmt: skip
 LOG_WIDTH = 100
 Metrics = dict[str, Any]
 
