@@ -26,6 +26,7 @@ from mmdx.evaluation.scored import Scored
 from mmdx.evaluation.scorer import by_seed
 
 SMALLER_IS_BETTER = ("brier", "mae", "rmse", "rps", "integrated_brier")
+"""Metrics, also of one label or horizon, as in ``brier_LABEL``, of which less is better."""
 LEVEL = 0.05
 TESTS = ("delong", "bootstrap", "corrected_t")
 
@@ -76,14 +77,16 @@ def compare(
     Raises:
         InputError: where a run cannot be read or lacks the subset or metric, kinds or targets differ, or no row is common.
     """
+    if resamples < 1:
+        raise InputError(f"--resamples {resamples}: must be at least 1.")
     if len(folders) < 2:
         raise InputError(f"compare: {len(folders)} run given; name at least two.")
-    runs = _common([_read(name, Path(folder), modalities, ablation, resamples, seed) for name, folder in folders.items()])
+    runs, same_folds = _common([_read(name, Path(folder), modalities, ablation, resamples, seed) for name, folder in folders.items()])
     chosen = metric or runs[0].scored.scorer.primary
-    better = -1 if chosen in SMALLER_IS_BETTER else 1
+    better = -1 if any(chosen == name or chosen.startswith(f"{name}_") for name in SMALLER_IS_BETTER) else 1
     units = pd.factorize(runs[0].rows["unit"].groupby(runs[0].rows["sample_id"]).first())[0]
     blocks = [_blocks(run, chosen) for run in runs]
-    same_splits = len(blocks[0]) > 1 and all(b.keys() == blocks[0].keys() for b in blocks)
+    same_splits = same_folds and len(blocks[0]) > 1 and all(b.keys() == blocks[0].keys() for b in blocks)
     pairs = [_pair(runs[i], runs[j], chosen, test, blocks[i] if same_splits else {}, blocks[j]) for i, j in combinations(range(len(runs)), 2)]
     _correct(pairs)
     return {
@@ -94,7 +97,8 @@ def compare(
         "n": len(units),
         "n_units": len(set(units.tolist())),
         "unit": runs[0].scored.scorer.unit,
-        "runs": [_described(run, chosen, values) for run, values in zip(runs, blocks, strict=True)],
+        "same_folds": same_splits,
+        "runs": [_described(run, chosen, values, same_splits) for run, values in zip(runs, blocks, strict=True)],
         "pairs": pairs,
         **({"ranks": _ranks(runs, blocks, better)} if same_splits and len(runs) > 2 else {}),
     }
@@ -130,29 +134,33 @@ def _read(name: str, folder: Path, modalities: str | None, ablation: str, resamp
     return Run(name, folder, scored, rows)
 
 
-def _common(runs: list[Run]) -> list[Run]:
-    """The runs on the samples (in each fold, where the folds are the same) that all of them have in every seed, in one order."""
+def _common(runs: list[Run]) -> tuple[list[Run], bool]:
+    """The runs on the samples that all of them have in every seed, in one order, and whether all test each of them in the same folds."""
     first = runs[0]
     for run in runs[1:]:
         if run.scored.scorer.kind != first.scored.scorer.kind or run.scored.scorer.outputs != first.scored.scorer.outputs:
             kinds = [f"{r.scored.scorer.kind} {r.scored.scorer.outputs if r.scored.scorer.outputs != [''] else ''}".strip() for r in (first, run)]
             raise InputError(f"compare: {first.folder} predicts {kinds[0]}, {run.folder} {kinds[1]}; only like can be compared with like.")
-    folds = [frozenset(run.rows["fold"]) for run in runs]
-    key = ["sample_id", "fold"] if len(set(folds)) == 1 else ["sample_id"]
+    kept = _in_all(runs, ["sample_id"])
+    places = [set(run.rows.loc[run.rows["sample_id"].isin({s for s, in kept}), ["sample_id", "fold"]].itertuples(index=False)) for run in runs]
+    same_folds = all(place == places[0] for place in places)
+    key = ["sample_id", "fold"] if same_folds else ["sample_id"]
     for run in runs:
-        if key == ["sample_id"] and run.rows.duplicated(["sample_id", "seed"]).any():
+        if not same_folds and run.rows.duplicated(["sample_id", "seed"]).any():
             raise InputError(f"compare: {run.folder} tests a sample in several folds, and the runs' folds differ; compare runs of the same split.")
-    kept: set[Any] | None = None
-    for run in runs:
-        for _, rows in run.rows.groupby("seed"):
-            own = set(rows[key].itertuples(index=False, name=None))
-            kept = own if kept is None else kept & own
+    kept = _in_all(runs, key)
     if not kept:
         raise InputError(f"compare: no test row is common to {', '.join(str(run.folder) for run in runs)}; compare runs on the same test samples.")
     common = [_restricted(run, kept, key) for run in runs]
     _check_targets(common)
     unit = common[0].rows.groupby("sample_id")["unit"].first()
-    return [Run(run.name, run.folder, run.scored, run.rows.assign(unit=run.rows["sample_id"].map(unit))) for run in common]
+    return [Run(run.name, run.folder, run.scored, run.rows.assign(unit=run.rows["sample_id"].map(unit))) for run in common], same_folds
+
+
+def _in_all(runs: list[Run], key: list[str]) -> set[Any]:
+    """Keys of the rows that every run has in every seed."""
+    own = [set(rows[key].itertuples(index=False, name=None)) for run in runs for _, rows in run.rows.groupby("seed")]
+    return set.intersection(*own)
 
 
 def _restricted(run: Run, kept: set[Any], key: list[str]) -> Run:
@@ -191,11 +199,15 @@ def _blocks(run: Run, metric: str) -> dict[str, float]:
     return found
 
 
-def _described(run: Run, metric: str, blocks: dict[str, float]) -> dict[str, Any]:
+def _described(run: Run, metric: str, blocks: dict[str, float], same_splits: bool) -> dict[str, Any]:
     entry = run.scored.scorer.score(run.rows, with_optimum=False)[metric]
+    every = run.scored.rows("test", run.rows["modalities"].iloc[0], run.rows["ablation"].iloc[0])
     out = {"name": run.name, "folder": str(run.folder), "modalities": run.rows["modalities"].iloc[0], metric: entry}
-    out["left_out"] = int(run.scored.rows("test", run.rows["modalities"].iloc[0], run.rows["ablation"].iloc[0])["sample_id"].nunique() - entry["n"])
-    return out | ({"by_fold": blocks} if len(blocks) > 1 else {})
+    out["left_out"] = every["sample_id"].nunique() - run.rows["sample_id"].nunique()
+    if same_splits:
+        mean = corrected_resampled_t(np.array(list(blocks.values())), tested_per_trained(run))
+        out |= {"by_fold": blocks, "mean_over_folds": {"value": mean.value, "low": mean.low, "high": mean.high}}
+    return out
 
 
 def _pair(a: Run, b: Run, metric: str, test: str | None, blocks_a: dict[str, float], blocks_b: dict[str, float]) -> dict[str, Any]:
@@ -219,7 +231,9 @@ def _pair(a: Run, b: Run, metric: str, test: str | None, blocks_a: dict[str, flo
     if counts not in tests:
         why = {"delong": "it is for the AUROC of a binary target", "corrected_t": "it needs two or more folds, the same in both runs"}
         raise InputError(f"--test {counts}: does not apply to {a.name} and {b.name}; {why.get(counts, 'there is one unit only')}.")
-    return {"a": a.name, "b": b.name, "difference": entry, "tests": tests, "test": counts, "p": tests[counts]["p"]}
+    shown = tests[counts] if counts == "corrected_t" else entry
+    shown = {key: shown[key] for key in ("value", "low", "high")}
+    return {"a": a.name, "b": b.name, "difference": entry, "tests": tests, "test": counts, "shown": shown, "p": tests[counts]["p"]}
 
 
 def _delong(a: Run, b: Run, units: int) -> dict[str, dict[str, Any]]:
@@ -246,7 +260,8 @@ def tested_per_trained(run: Run) -> float:
         sizes = pd.read_parquet(path, columns=["fold", "part"]).value_counts().unstack("part")
         return float((sizes["test"] / sizes["train"]).mean())
     everyone = run.scored.table["sample_id"].nunique()
-    tested = run.rows.groupby("fold")["sample_id"].nunique()
+    every = run.scored.rows("test", run.rows["modalities"].iloc[0], run.rows["ablation"].iloc[0])
+    tested = every.groupby("fold")["sample_id"].nunique()
     rest = everyone - tested
     if (rest <= 0).any():
         raise InputError(f"{run.folder}: how many samples each fold was trained on is not known; the corrected t-test needs folds.parquet there.")

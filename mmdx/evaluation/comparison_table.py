@@ -18,13 +18,13 @@ def markdown(comparison: Comparison) -> str:
     title = _title(comparison)
     lines = [f"| run | modalities | {title} (95 % interval) | better than |", "|---|---|---|---|"]
     for run in comparison["runs"]:
-        cells = [_cell(run["name"]), _cell(run["modalities"]), _value(run[comparison["metric"]]), _cell(_beaten(comparison, run))]
+        cells = [_cell(run["name"]), _cell(run["modalities"]), _value(_own(comparison, run)), _cell(_beaten(comparison, run))]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"| pair | difference of {title} (95 % interval) | test | p | p (Holm) |", "|---|---|---|---|---|"]
     for pair in comparison["pairs"]:
         star = " *" if pair["significant"] else ""
         names = _cell(f"{pair['a']} - {pair['b']}")
-        lines.append(f"| {names} | {_value(_shown(pair), signed=True)} | {TESTS[pair['test']]} | {_p(pair['p'])} | {_p(pair['p_holm'])}{star} |")
+        lines.append(f"| {names} | {_value(pair['shown'], signed=True)} | {TESTS[pair['test']]} | {_p(pair['p'])} | {_p(pair['p_holm'])}{star} |")
     return "\n".join([*lines, "", *notes(comparison)]) + "\n"
 
 
@@ -39,26 +39,26 @@ def latex(comparison: Comparison) -> str:
         pair = next((p for p in comparison["pairs"] if (p["a"], p["b"]) == (first, run["name"])), None)
         difference, p = "", ""
         if pair is not None:
-            difference = _latex(_value(_negated(_shown(pair)), signed=True)).replace("-", "$-$")
+            difference = _latex(_value(_negated(pair["shown"]), signed=True)).replace("-", "$-$")
             p = _latex(_p(pair["p_holm"])).replace("<", "$<$") + (r"$^{*}$" if pair["significant"] else "")
-        cells = [_latex(run["name"]), _latex(_value(run[comparison["metric"]])), difference, p, _latex(_beaten(comparison, run))]
+        cells = [_latex(run["name"]), _latex(_value(_own(comparison, run))), difference, p, _latex(_beaten(comparison, run))]
         lines.append(" & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines + [f"% {note}" for note in notes(comparison)]) + "\n"
+    return "\n".join(lines + [f"% {' '.join(note.split())}" for note in notes(comparison)]) + "\n"
 
 
 def notes(comparison: Comparison) -> list[str]:
     """What the figures rest on, in sentences."""
     said = [
         f"{comparison['n']} test samples that all runs predicted, of {comparison['n_units']} units ({comparison['unit']}); "
-        f"* is p < 0.05 after Holm's correction over {len(comparison['pairs'])} pairs."
+        f"* is p < 0.05 after Holm's correction over {len(comparison['pairs'])} {'pair' if len(comparison['pairs']) == 1 else 'pairs'}."
     ]
     left_out = {run["name"]: run["left_out"] for run in comparison["runs"] if run["left_out"]}
     if left_out:
         said.append("Left out, as not every run predicted them: " + ", ".join(f"{n} samples of {name}" for name, n in left_out.items()) + ".")
     tests = {pair["test"] for pair in comparison["pairs"]}
     if "corrected_t" in tests:
-        said.append("The corrected resampled t-test speaks of the methods, trained anew; a single run's interval of these models on other patients.")
+        said.append("Means, intervals and the corrected resampled t-test are over the folds: they speak of the methods, trained anew.")
     else:
         said.append("The tests speak of these trained models on other patients of the kind, not of the methods trained anew; several folds would.")
     if ranks := comparison.get("ranks"):
@@ -72,13 +72,17 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def _title(comparison: Comparison) -> str:
-    return TITLES.get(comparison["metric"], str(comparison["metric"]))
+    title = TITLES.get(comparison["metric"], str(comparison["metric"]))
+    return f"{title}, mean over folds" if _of_folds(comparison) else title
 
 
-def _shown(pair: dict[str, Any]) -> dict[str, Any]:
-    """The value and interval that belong to the test that counts."""
-    own = pair["tests"][pair["test"]]
-    return own if pair["test"] == "corrected_t" else pair["difference"]
+def _own(comparison: Comparison, run: dict[str, Any]) -> dict[str, Any]:
+    """The run's value of the kind that the pairs' differences are of: the mean over folds where the test of folds counts."""
+    return run["mean_over_folds"] if _of_folds(comparison) else run[comparison["metric"]]
+
+
+def _of_folds(comparison: Comparison) -> bool:
+    return any(pair["test"] == "corrected_t" for pair in comparison["pairs"])
 
 
 def _negated(entry: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def _beaten(comparison: Comparison, run: dict[str, Any]) -> str:
     for pair in comparison["pairs"]:
         if pair["significant"] and run["name"] in (pair["a"], pair["b"]):
             other, own = (pair["b"], 1) if pair["a"] == run["name"] else (pair["a"], -1)
-            if sign * own * _shown(pair)["value"] > 0:
+            if sign * own * pair["shown"]["value"] > 0:
                 found.append(other)
     return ", ".join(found) or "-"
 
@@ -101,8 +105,8 @@ def _value(entry: dict[str, Any], signed: bool = False) -> str:
     if entry["value"] is None:
         return "not defined"
     form = "+.3f" if signed else ".3f"
-    bounds = "no interval" if entry["low"] is None else f"{entry['low']:{form}} to {entry['high']:{form}}"
-    return f"{entry['value']:{form}} ({bounds})"
+    value, low, high = (None if entry[key] is None else round(entry[key], 3) + 0.0 for key in ("value", "low", "high"))  # no -0.000
+    return f"{value:{form}} ({'no interval' if low is None else f'{low:{form}} to {high:{form}}'})"
 
 
 def _p(p: float | None) -> str:
@@ -110,8 +114,8 @@ def _p(p: float | None) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in text)
+    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))

@@ -109,3 +109,27 @@ def test_the_command_writes_json_markdown_and_latex(folder_of, tmp_path):
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"comparison.json", "comparison.md", "comparison.tex", "ranks.svg", "ranks.png"}
     assert r"a\_1" in (tmp_path / "out" / "comparison.tex").read_text() and r"b\&c" in (tmp_path / "out" / "comparison.tex").read_text()
     assert pd.read_json(tmp_path / "out" / "comparison.json", typ="series")["n"] == 200
+
+
+def test_folds_of_different_splits_are_not_the_same_folds(folder_of):
+    frame = made(n=200, folds=4)
+    other = noisier(frame, 1.0)
+    other["fold"] = other["sample_id"].map({s: f"fold{i % 4}" for i, s in enumerate(sorted(other["sample_id"].unique()))})
+    found = compare({"a": folder_of("a", frame), "b": folder_of("b", other)}, resamples=100)
+    assert found["n"] == 200 and not found["same_folds"] and found["pairs"][0]["test"] == "delong"
+
+
+def test_what_the_table_shows_of_folds_fits_together(folder_of):
+    frame = made(n=200, folds=4)
+    found = compare({"a": folder_of("a", frame), "b": folder_of("b", noisier(frame, 2.0))}, resamples=100)
+    means = [run["mean_over_folds"]["value"] for run in found["runs"]]
+    assert found["pairs"][0]["shown"]["value"] == pytest.approx(means[0] - means[1], abs=1e-12)
+    assert f"{means[0]:.3f}" in markdown(found) and [run["left_out"] for run in found["runs"]] == [0, 0]
+
+
+def test_less_is_better_of_a_labels_brier_score_too(folder_of):
+    frame = made(n=300).drop(columns="oracle")
+    bad = noisier(frame, 3.0)
+    runs = {n: folder_of(n, f.rename(columns={"target": "target_x", "prob": "prob_x"})) for n, f in (("good", frame), ("bad", bad))}
+    found = compare(runs, metric="brier_x", resamples=100)
+    assert not found["higher_is_better"] and markdown(found).split("| good |")[1].split("\n")[0].endswith("| bad |")

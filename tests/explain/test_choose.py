@@ -11,6 +11,7 @@ def table(n=200, kind="binary", single=True, seed=0, folds=1):
     rng = np.random.default_rng(seed)
     parts = []
     target = rng.integers(0, 2, n)
+    other = np.where(rng.random(n) < 0.3, np.nan, 1 - target)  # a label that some samples lack
     for modalities in ("a+b", "a", "b") if single else ("a+b",):
         logits = 2.0 * (2 * target - 1) + rng.normal(0, 3, n)
         frame = pd.DataFrame({"sample_id": [f"s{i:04d}" for i in range(n)], "split": "test", "modalities": modalities})
@@ -20,7 +21,7 @@ def table(n=200, kind="binary", single=True, seed=0, folds=1):
         elif kind == "multiclass":
             frame = frame.assign(target=np.where(target == 1, "ill", "well"), prob_ill=prob, prob_well=1 - prob)
         else:
-            frame = frame.assign(target_x=target, prob_x=prob, target_y=np.where(rng.random(n) < 0.3, np.nan, 1 - target), prob_y=1 - prob)
+            frame = frame.assign(target_x=target, prob_x=prob, target_y=other, prob_y=1 - prob)
         parts.append(frame if folds == 1 else frame.assign(fold=[f"f{i % folds}" for i in range(n)]))
     return checked(pd.concat(parts, ignore_index=True))
 
