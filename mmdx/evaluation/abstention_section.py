@@ -85,8 +85,7 @@ def _risk_coverage(scored: Scored, rows: pd.DataFrame) -> dict[str, Any]:
     for k, accepted in enumerate(given):
         entry = entries.pop(f"risk@{k}")
         if not k or accepted > given[k - 1]:
-            bounds = (None, None) if entry["low"] == entry["high"] else (entry["low"], entry["high"])  # no error among the few surest rows
-            point = {"coverage": float(accepted / given[-1]), "risk": entry["value"], "low": bounds[0], "high": bounds[1]}
+            point = {"coverage": float(accepted / given[-1]), "risk": entry["value"], "low": entry["low"], "high": entry["high"]}
             curve.append(point | {"n": round(float(accepted))})
     return {"entries": entries, "risk_coverage": curve}
 
@@ -105,7 +104,7 @@ def _metrics(part: pd.DataFrame, unit: np.ndarray, coverages: np.ndarray) -> Sel
 def _scores(scored: Scored, folder: Path | None) -> dict[str, pd.DataFrame]:
     """Of each uncertainty beside the probabilities the rows that have it, with ``error`` and the uncertainty as ``by``."""
     classes = _classes(scored)
-    rows = with_measured(scored.rows(), read_measured(folder))
+    rows = with_measured(scored.rows(), _read_measured(scored, folder))
     rows = rows.assign(error=answers(rows, classes)[0])
     scores = {name: rows[rows[name].notna()].assign(by=rows[name]) for name in (*MEASURED, VACUITY) if name in rows}
     joined = _ensemble(scored)
@@ -145,9 +144,13 @@ def uncertainty(scored: Scored, folder: Path | None = None) -> dict[str, Any] | 
     return section or None
 
 
+def _read_measured(scored: Scored, folder: Path | None) -> pd.DataFrame | None:
+    return None if "uncertainty" in scored.stale else read_measured(folder)
+
+
 def _mean_of_passes(scored: Scored, folder: Path | None) -> pd.DataFrame | None:
     """Rows whose probabilities are the means over the passes of MC dropout; None where there are none."""
-    rows = with_measured(scored.rows(), read_measured(folder))
+    rows = with_measured(scored.rows(), _read_measured(scored, folder))
     ends = [f"_{name}" for name in _classes(scored)] or [""]
     if not {f"mc_prob{end}" for end in ends} <= set(rows.columns):
         return None

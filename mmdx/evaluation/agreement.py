@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from mmdx.evaluation.linear import Sums
 from mmdx.evaluation.scorer import Scorer
 
 
@@ -39,6 +40,12 @@ class Shares:
     def __init__(self, columns: Mapping[str, np.ndarray], unit: np.ndarray) -> None:
         self.totals = {name: _totals(np.nan_to_num(values), unit) for name, values in columns.items()}
         self.known = {name: _totals(~np.isnan(values), unit) for name, values in columns.items()}
+        self.proportion = {name: bool(np.isin(values[~np.isnan(values)], (0, 1)).all()) for name, values in columns.items()}
+
+    def as_ratios(self, name: str) -> list[Sums]:
+        """The mean of a column as ratios of sums, one for each label that any row is labelled for."""
+        pairs = zip(self.totals[name], self.known[name], strict=True)
+        return [Sums(above, below, self.proportion[name]) for above, below in pairs if below.any()]
 
     def __call__(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Values [R] of each name."""
@@ -60,6 +67,10 @@ class Agreement:
         self.same = _totals(first == second, unit)
         classes = np.unique(np.concatenate([first, second]))
         self.of_class = [(_totals(first == k, unit), _totals(second == k, unit)) for k in classes]
+
+    def as_ratios(self, name: str) -> list[Sums]:
+        """The agreement as ratios of sums, one for each label; kappa is none."""
+        return [Sums(same, self.rows) for same in self.same] if name == "agreement" else []
 
     def __call__(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Values [R]."""

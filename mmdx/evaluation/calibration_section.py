@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mmdx.errors import InputError
-from mmdx.evaluation.calibration import CalibrationMetrics, TopLabelMetrics, ece_of_calibrated
+from mmdx.evaluation.calibration import LINE, CalibrationMetrics, TopLabelMetrics, ece_of_calibrated
+from mmdx.evaluation.calibration_line import EPSILON
 from mmdx.evaluation.decision_curve import THRESHOLDS, NetBenefit, net_benefit, threshold_names
 from mmdx.evaluation.metrics import Statistic
 from mmdx.evaluation.recalibration import BINARY_METHODS, CLASS_METHODS, fit
@@ -21,6 +22,7 @@ MINIMUM = 20
 MODEL = ["seed", "fold"]
 OVERSTATED = ("ece", "brier_reliability", "brier_resolution")
 NO_INTERVAL = "no interval: chance adds to it, and to every resample once more; ece_debiased has one"
+AT_THE_ENDS = f"only {{inside}} of {{n}} probabilities lie between {EPSILON:g} and 1 - {EPSILON:g}, where their logit is known; {MINIMUM} are needed"
 NO_LINE = "no best slope: the probabilities tell the classes apart without an overlap, or are all the same"
 
 
@@ -122,6 +124,12 @@ def _measured(scored: Scored, rows: pd.DataFrame) -> dict[str, Any]:
             entry["reason"] = NO_LINE
         elif entry["low"] is None and "dropped" in entry:
             entry["reason"] = f"no interval: undefined in {entry['dropped']} of {scored.scorer.resamples} resamples, which no line fits best"
+    inside = rows[rows["prob"].between(EPSILON, 1 - EPSILON, inclusive="neither")]
+    if _number(inside) < MINIMUM:
+        known = {"value": None, "low": None, "high": None, "method": None}
+        for name in LINE:
+            entries[name].pop("dropped", None)
+            entries[name] |= known | {"reason": AT_THE_ENDS.format(inside=_number(inside), n=_number(rows))}
     target, prob = _columns(rows)
     return {"entries": entries, "curve": reliability_curve(target, prob, rows["unit"].to_numpy())}
 

@@ -12,6 +12,8 @@ from collections.abc import Hashable
 import numpy as np
 from scipy.stats import betabinom
 
+from mmdx.evaluation.linear import Sums
+
 ALPHA = 0.1
 SLACK = 1e-9  # sums of probabilities differ in their last digits; adds a class, never takes one away
 
@@ -128,6 +130,11 @@ class Means:
         clusters = int(unit.max()) + 1
         self.above = np.stack([np.bincount(unit, weights=v * w, minlength=clusters) for v, w in zip(values.T, where.T, strict=True)])
         self.below = np.stack([np.bincount(unit, weights=w, minlength=clusters) for w in where.T])
+        self.proportion = [bool(np.isin(column, (0, 1)).all()) for column in values.T]
+
+    def as_ratios(self, name: str) -> list[Sums]:
+        """The mean of a column as a ratio of sums."""
+        return [Sums(self.above[int(name)], self.below[int(name)], self.proportion[int(name)])]
 
     def __call__(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Values [R] of each column."""

@@ -187,6 +187,7 @@ class GroupAudit:
                 entries[name] = self._entry(own.value[place], low[place], high[place], groups, [g], "wilson" if name in RATES else own.method)
             else:
                 entries[name] = found[name]
+        entries["ece"] = {k: v for k, v in entries["ece"].items() if k != "dropped"} | {"low": None, "high": None, "method": None, "reason": BIASED}
         return size | {"positives": int((rows["target"] == 1).sum()) // len(self._parts), "entries": entries}
 
     def _too_few(self, name: str, g: int, groups: Groups) -> str:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 from scipy.special import expit, logit, stdtr
 
 from mmdx.evaluation import linear
 from mmdx.evaluation.delong import auroc_limits, auroc_linear
 from mmdx.evaluation.intervals import Interval, interval, replicates
-from mmdx.evaluation.linear import Linear
+from mmdx.evaluation.linear import Linear, Sums
 from mmdx.evaluation.metrics import BinaryMetrics, Statistic
 from mmdx.evaluation.panels import Difference, Mean, MulticlassMetrics, MultilabelMetrics
 from mmdx.evaluation.proportions import proportion_limits
+
+
+@runtime_checkable
+class AsRatios(Protocol):
+    """A statistic some of whose metrics are ratios of sums."""
+
+    def as_ratios(self, name: str) -> list[Sums]:
+        """A metric as the mean of ratios of sums; [] where it is none."""
+
 
 RANKS = ("auroc", "balanced_accuracy", "macc")
 """The balanced accuracy is the AUROC of the decisions."""
@@ -27,8 +38,8 @@ def intervals_of(statistic: Statistic, units: int, rows: int, resamples: int = 1
 
     - "delong": AUROC, balanced accuracy, their means over seeds, sites, classes or labels, on the logit scale; differences on the plain one.
     - "pairs": the same where the value is 1 or 0, see ``delong.auroc_limits``.
-    - "wilson": sensitivity, specificity, accuracy, of the effective number of rows.
-    - "ratio": Brier score, on the scale of the logarithm; differences and means of proportions over labels on the plain one.
+    - "wilson": sensitivity, specificity, accuracy and other shares of rows, of the effective number of rows.
+    - "ratio": Brier score, on the scale of the logarithm; differences and other means on the plain one; means of shares over labels on the logit one.
     - "logit bootstrap": AUPRC, see ``logit_bootstrap``.
     - "normal bootstrap": other differences, see ``normal_bootstrap``.
     - "bca" or "percentile": whatever is left, see ``intervals.interval``.
@@ -55,7 +66,12 @@ def closed_form(statistic: Statistic, name: str, value: float, units: int) -> In
     if estimate is None:
         return None
     metric, alone = _metric(statistic, name)
-    if is_difference(statistic):
+    sums = _sums(_first(statistic), name)
+    if sums and not sums[0].proportion:
+        method, limits = "ratio", linear.plain_limits(estimate)
+    elif len(sums) == 1:
+        method, limits = "wilson", proportion_limits(estimate)
+    elif is_difference(statistic):
         method, limits = "delong" if metric in RANKS else "ratio", linear.plain_limits(estimate)
     elif metric in RANKS:
         found = auroc_limits(estimate)
@@ -172,7 +188,14 @@ def linear_of(statistic: Statistic, name: str, units: int) -> Linear | None:
         return _of_binary(statistic.of_label[name.removeprefix(f"{metric}_")], metric, units)
     if isinstance(statistic, MulticlassMetrics):
         return _of_classes(statistic, name, units)
-    return _of_binary(statistic, name, units) if isinstance(statistic, BinaryMetrics) else None
+    if isinstance(statistic, BinaryMetrics):
+        return _of_binary(statistic, name, units)
+    return linear.mean([linear.ratio(_padded(own.above, units), _padded(own.below, units)) for own in _sums(statistic, name)])
+
+
+def _sums(statistic: Statistic, name: str) -> list[Sums]:
+    """A metric as ratios of sums, of statistics that can say so; [] where it is none."""
+    return statistic.as_ratios(name) if isinstance(statistic, AsRatios) else []
 
 
 def _of_binary(statistic: BinaryMetrics, name: str, units: int) -> Linear | None:
@@ -215,10 +238,16 @@ def is_difference(statistic: Statistic) -> bool:
     return isinstance(statistic, Difference) or (isinstance(statistic, Mean) and any(is_difference(part) for part in statistic.parts))
 
 
-def _metric(statistic: Statistic, name: str) -> tuple[str, bool]:
-    """The metric without the label that it is of, and whether it is one proportion and not the mean of several labels' or classes'."""
+def _first(statistic: Statistic) -> Statistic:
+    """The first of the statistics that a mean or difference is of."""
     while isinstance(statistic, Mean | Difference):
         statistic = statistic.parts[0] if isinstance(statistic, Mean) else statistic.first
+    return statistic
+
+
+def _metric(statistic: Statistic, name: str) -> tuple[str, bool]:
+    """The metric without the label that it is of, and whether it is one proportion and not the mean of several labels' or classes'."""
+    statistic = _first(statistic)
     if isinstance(statistic, MultilabelMetrics) and name not in statistic.names:
         own = (metric for metric in statistic.names if name.startswith(f"{metric}_"))
         return next(metric for metric in own if name.removeprefix(f"{metric}_") in statistic.of_label), True

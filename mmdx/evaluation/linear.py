@@ -13,6 +13,20 @@ UPPER = (1 + LEVEL) / 2
 
 
 @dataclass(frozen=True)
+class Sums:
+    """A metric as the ratio of two sums over units.
+
+    Attributes:
+        above, below: the sums within each unit, [C].
+        proportion: whether it is the share of rows that have a property, and not a mean of other numbers.
+    """
+
+    above: np.ndarray
+    below: np.ndarray
+    proportion: bool = True
+
+
+@dataclass(frozen=True)
 class Linear:
     """An estimate with what each unit adds to its deviation from the truth.
 

@@ -168,11 +168,18 @@ def _with_keys(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     for name, default in DEFAULTS.items():
         given = frame[name].astype(object) if name in frame else pd.Series(default, index=frame.index)
         columns[name] = _mapped(given, _text).fillna(default).astype(str)
-    columns["modalities"] = _mapped(columns["modalities"], _sorted_names)
-    if "present" in frame:
-        columns["present"] = _mapped(frame["present"].astype(object).fillna("").astype(str), _sorted_names)
+    for name in ("modalities", "present"):
+        if name in columns or name in frame:
+            given = columns[name] if name in columns else frame[name].astype(object).fillna("").astype(str)
+            _check_names(given, source, empty=name == "present")
+            columns[name] = _mapped(given, _sorted_names)
     if "meta_site" in frame:
         columns["meta_site"] = _mapped(frame["meta_site"].astype(object), _text)
+    for name in (c for c in _columns(frame, "meta_") if frame[c].dtype == object):
+        several = frame[name].map(pd.api.types.is_list_like).to_numpy(bool)
+        if several.any():
+            row = int(np.argmax(several))
+            raise InputError(f"{source}, row {row + 1}: {name}={frame[name].iloc[row]}; expected one text or number, not several.")
     odd = ~columns["ablation"].isin(ABLATIONS)
     if odd.any():
         row = int(np.argmax(odd))
@@ -193,7 +200,16 @@ def _text(value: object) -> str:
 
 
 def _sorted_names(joined: str) -> str:
-    return "+".join(sorted(joined.split("+")))
+    return "+".join(sorted(part.strip() for part in joined.split("+")))
+
+
+def _check_names(given: pd.Series, source: str, empty: bool) -> None:
+    """Names of modalities joined by "+" must be names, each once; none at all where ``empty``."""
+    names = {text: [part.strip() for part in text.split("+")] for text in given.unique()}
+    wrong = given.map({text: not (empty and text == "") and ("" in own or len(set(own)) < len(own)) for text, own in names.items()}).to_numpy(bool)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"{source}, row {row + 1}: {given.name}={given.iloc[row]!r}; expected names joined by +, each once, as in image+text.")
 
 
 def _check_probabilities(frame: pd.DataFrame, kind: str, source: str) -> None:

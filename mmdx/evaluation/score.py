@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from mmdx.evaluation.abstention_section import selective, uncertainty
 from mmdx.evaluation.calibration_section import section as calibration
 from mmdx.evaluation.censoring import with_censoring
 from mmdx.evaluation.conformal_section import conformal
+from mmdx.evaluation.fingerprint import fingerprint, stale
 from mmdx.evaluation.groups_section import section as groups
 from mmdx.evaluation.kinds import KINDS, has_primary
 from mmdx.evaluation.metrics import EXTRA
@@ -62,20 +64,54 @@ def score_folder(
     """
     file = predictions_file(folder)
     given = {"kind": kind, "extra_metrics": extra_metrics, "resamples": resamples, "seed": seed, "unit_name": unit_name, "optimum": optimum}
-    chosen = earlier_settings(file) | {k: v for k, v in given.items() if v is not None}
-    metrics = score(read_predictions(file), source=str(file), folder=file.parent, **chosen)
+    earlier, frame = earlier_settings(file), read_predictions(file)
+    if kind is None and "kind" in earlier:
+        try:
+            kind_of(frame, str(file), earlier["kind"])
+        except InputError as fault:
+            raise InputError(f"{fault} The kind is from {file.with_name(METRICS)}; remove that file if it is of other predictions.") from None
+    chosen = earlier | {k: v for k, v in given.items() if v is not None}
+    metrics = score(frame, source=str(file), folder=file.parent, sha256=fingerprint(file), **chosen)
     write_json(file.with_name(METRICS), metrics)
     return metrics
 
 
 def earlier_settings(path: str | Path) -> dict[str, Any]:
-    """The settings that a folder's predictions were scored with before, {} where they were not."""
+    """The settings that a folder's predictions were scored with before, {} where they were not.
+
+    Raises:
+        InputError: where a setting is not of its type, or the kind is not one of these predictions'.
+    """
+    file = predictions_file(path).with_name(METRICS)
     try:
-        settings = json.loads(predictions_file(path).with_name(METRICS).read_text(encoding="utf-8"))["settings"]
+        settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
+        found = {name: settings[name] for name in SETTINGS if name in settings}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    names = ("kind", "extra_metrics", "resamples", "seed", "unit_name", "optimum")
-    return {name: settings[name] for name in names if name in settings}
+    for name, value in found.items():
+        if not SETTINGS[name](value):
+            raise InputError(f"{file}: settings.{name}={value!r} is not what mmdx score writes; remove the file and score again.")
+    return found
+
+
+def _is_optimum(value: object) -> bool:
+    numbers = [v for own in value.values() for v in own.values()] if _is_nested(value) else [None]
+    return all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+
+
+def _is_nested(value: object) -> TypeGuard[dict[str, dict[str, object]]]:
+    return isinstance(value, dict) and all(isinstance(own, dict) for own in value.values())
+
+
+SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "kind": lambda value: value in KINDS,
+    "extra_metrics": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "resamples": lambda value: type(value) is int and value >= 1,
+    "seed": lambda value: type(value) is int and value >= 0,
+    "unit_name": lambda value: isinstance(value, str),
+    "optimum": _is_optimum,
+}
+"""What can be kept from one scoring to the next, and whether a value is one."""
 
 
 def score(
@@ -89,6 +125,7 @@ def score(
     optimum: Optimum | None = None,
     source: str = "predictions",
     folder: Path | None = None,
+    sha256: str | None = None,
 ) -> dict[str, Any]:
     """Metrics with 95 % intervals, as they stand in ``metrics.json``.
 
@@ -102,6 +139,7 @@ def score(
         optimum: of a subset the best value of each metric in the population, where it is known.
         source: how the table is called in messages.
         folder: where ``mmdx stress`` may have left its tables.
+        sha256: fingerprint of the predictions' file, where they are from one.
 
     Raises:
         InputError: where the table is not one of predictions, or an argument is out of range.
@@ -110,6 +148,7 @@ def score(
     scored, decision = prepared(
         frame, kind=kind, extra_metrics=extra, resamples=resamples, seed=seed, unit_name=unit_name, optimum=optimum, source=source
     )
+    scored = replace(scored, stale=tuple(stale(folder, sha256)))
     table, scorer, full = scored.table, scored.scorer, scored.full
     test = table[table["split"] == "test"]
     test = test[_needed(test)]
@@ -125,6 +164,8 @@ def score(
         "folds": test["fold"].nunique(),
         "seeds": test["seed"].nunique(),
         "settings": {name: value for name, value in settings.items() if value is not None},
+        **({"predictions": {"rows": len(frame), "sha256": sha256}} if sha256 else {}),
+        **({"stale": list(scored.stale)} if scored.stale else {}),
         **_sections(scorer, test, full),
         **decision,
         "differences": _differences(scorer, test, full),

@@ -24,11 +24,13 @@ class Scored:
             drawn in resampling) and, where the target is decided by thresholds, ``threshold`` or ``threshold_LABEL``.
         scorer: makes entries; holds the kind, the outputs, the name of the unit, resamples and seed.
         full: name of the set of all modalities.
+        stale: parts of what ``mmdx stress`` left that are of other predictions.
     """
 
     table: pd.DataFrame
     scorer: Scorer
     full: str
+    stale: tuple[str, ...] = ()
 
     def rows(self, split: str = "test", modalities: str | None = None, ablation: str = "offered") -> pd.DataFrame:
         """Rows of one split, subset (the full set where not given) and ablation; empty where there are none."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import digamma, logit
 
+from mmdx.evaluation.linear import Sums
 from mmdx.evaluation.metrics import weighted
 
 COVERAGE = 0.8
@@ -96,6 +97,21 @@ class SelectiveMetrics:
                 "error_auroc": told_apart / (errors * rights),
             }
         return found | {f"risk@{k}": values for k, values in enumerate(at[:-1])}
+
+    def as_ratios(self, name: str) -> list[Sums]:
+        """The risk as a ratio of sums where every row is answered, or where every answer or none is wrong, so that which rows are answered plays no
+        part; else, and of every other metric, none."""
+        if name == "risk":
+            rows = len(self.error)
+        elif name.startswith("risk"):
+            rows = int(self._accepted(np.arange(len(self.error) + 1.0))[-1 if name == "risk_at_80_coverage" else int(name.removeprefix("risk@"))])
+        else:
+            return []
+        error, unit = self.error[:rows], self.unit[:rows]
+        if name != "risk" and 0 < error.mean() < 1:
+            return []
+        units = int(self.unit.max()) + 1
+        return [Sums(np.bincount(unit, weights=error, minlength=units), np.bincount(unit, minlength=units).astype(float))]
 
     def given(self) -> np.ndarray:
         """How many rows are answered at each of the coverages asked for."""

@@ -51,7 +51,9 @@ def stress(scored: Scored, folder: Path | None) -> dict[str, Any] | None:
     found: dict[str, Any] = {}
     robustness: dict[str, dict[str, Entry]] = {}
     for file, name, keys in ((MISSINGNESS, "missingness", ("trained", "pattern", "rate")), (NOISE, "noise", ("modality", "noise", "level"))):
-        table = _read(folder / "stress" / file)
+        table = None if name in scored.stale else _read(folder / "stress" / file)
+        if name in scored.stale:
+            found["reason"] = f"stress/{file} is of other predictions; run mmdx stress again"
         if table is None:
             continue
         sweeps = _sweeps(table, clean, scored.scorer.outputs, keys)

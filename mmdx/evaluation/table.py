@@ -157,8 +157,13 @@ def _count(number: int, unit: str) -> str:
 
 
 def _sentences(metrics: Metrics) -> Iterator[str]:
-    for line in (_intervals, _threshold, _censoring, _pooling, _sites, _complete, _reasons, _oracle_line, _differences, _calibration, _groups):
+    for line in (_intervals, _threshold, _censoring, _pooling, _sites, _complete, _reasons, _oracle_line, _differences, _calibration, _groups, _stale):
         yield from line(metrics)
+
+
+def _stale(metrics: Metrics) -> Iterator[str]:
+    if metrics.get("stale"):
+        yield f"Not used, as it is of other predictions: what mmdx stress left of {', '.join(metrics['stale'])}; run mmdx stress again."
 
 
 def _intervals(metrics: Metrics) -> Iterator[str]:

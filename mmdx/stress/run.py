@@ -14,6 +14,8 @@ import pandas as pd
 
 from mmdx.errors import InputError
 from mmdx.evaluate import FinishedRun, open_run, run_in
+from mmdx.evaluation.fingerprint import KEY, fingerprint
+from mmdx.evaluation.predictions import FILE
 from mmdx.files import write_atomically, write_json
 from mmdx.stress.missingness import missingness
 from mmdx.stress.noise import noise
@@ -46,14 +48,14 @@ def stress(given: str, settings: Settings) -> dict[str, Any]:
     run = open_run(given, f"RUN {given}")
     folder = run.folder / STRESS
     compared = _baseline(run, settings)
-    told = _earlier(folder / "stress.json")
+    told, of = _earlier(folder / "stress.json"), fingerprint(run.folder / FILE)
     from mmdx.evaluation.score import score_folder
 
     try:
         for part in settings.only:
             started = time.monotonic()
             if (found := PARTS[part](run, settings)) is not None:
-                told[part] = found | {"seconds": round(time.monotonic() - started, 1)}
+                told[part] = found | {"seconds": round(time.monotonic() - started, 1), KEY: of}
             if part in SWEEPS:
                 told[part] = told.get(part, {}) | _keep_baseline(folder / f"{BASELINE}{part}.parquet", compared.get(part), settings)
             write_json(folder / "stress.json", {"schema": 1, **told})

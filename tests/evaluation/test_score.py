@@ -228,3 +228,61 @@ def test_a_row_without_a_patient_is_a_unit_of_its_own():
     })  # fmt: skip
     metrics = score(frame, resamples=20)
     assert metrics["unit"] == "patient or sample" and metrics["test"]["a"]["auroc"]["n_units"] == 19 + 2
+
+
+def test_what_stress_left_of_other_predictions_is_not_used(tmp_path):
+    """Tables of ``mmdx stress`` name the predictions that they are of; of other ones they say nothing."""
+    frame = made(n=60, folds=1)
+    frame.to_parquet(tmp_path / "predictions.parquet")
+    (tmp_path / "stress").mkdir()
+    rows = of(frame)
+    pd.concat([rows.assign(modality="image", noise="gaussian", level=level, draw=0) for level in (0.0, 0.5)]).to_parquet(tmp_path / "stress" / "noise.parquet")
+    rows.assign(mutual_information=0.1, mc_prob=0.5).to_parquet(tmp_path / "stress" / "uncertainty.parquet")
+    by_hand = score_folder(tmp_path, resamples=20)
+    assert by_hand["stress"]["noise"] and "stale" not in by_hand
+
+    told = {part: {"predictions_sha256": by_hand["predictions"]["sha256"]} for part in ("noise", "uncertainty")}
+    (tmp_path / "stress" / "stress.json").write_text(json.dumps(told))
+    assert score_folder(tmp_path) == by_hand
+
+    frame.assign(prob=frame["prob"] / 2).to_parquet(tmp_path / "predictions.parquet")
+    found = score_folder(tmp_path)
+    assert found["stale"] == ["noise", "uncertainty"] and "of other predictions; run mmdx stress again" in found["stress"]["reason"]
+    assert "noise" not in found["stress"] and "mc_dropout" not in found.get("uncertainty", {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"resamples": "many"}, "settings.resamples='many' is not what mmdx score writes; remove the file and score again"),
+        ({"resamples": True}, "settings.resamples=True"),
+        ({"seed": -1}, "settings.seed=-1"),
+        ({"optimum": [1]}, r"settings.optimum=\[1\]"),
+        ({"kind": "nonsense"}, "settings.kind='nonsense'"),
+        ({"kind": "ordinal"}, "kind=ordinal was given, but the columns are those of kind binary.*The kind is from .*metrics.json; remove that file"),
+    ],
+)
+def test_settings_of_an_earlier_scoring_must_be_settings(tmp_path, settings, told):
+    made(n=40).to_parquet(tmp_path / "predictions.parquet")
+    (tmp_path / "metrics.json").write_text(json.dumps({"settings": settings}))
+    with pytest.raises(InputError, match=told):
+        score_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"modalities": ""}, "row 1: modalities=''; expected names joined by"),
+        ({"modalities": "image++text"}, r"row 1: modalities='image\+\+text'"),
+        ({"modalities": "image+image"}, r"row 1: modalities='image\+image'"),
+        ({"present": "image+"}, r"row 1: present='image\+'"),
+        ({"meta_sex": [["F"]]}, r"row 1: meta_sex=\['F'\]; expected one text or number"),
+    ],
+)
+def test_names_and_groups_must_be_names(change, told):
+    frame = made(n=40)
+    changed = {name: pd.Series(frame.get(name, "x"), index=frame.index).astype(object) for name in change}
+    for name, value in change.items():
+        changed[name].iloc[0] = value[0] if isinstance(value, list) else value
+    with pytest.raises(InputError, match=told):
+        quick(frame.assign(**changed))

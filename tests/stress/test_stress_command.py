@@ -1,5 +1,6 @@
 """The command ``mmdx stress``: what it writes, what it replaces, and what it says when something is wrong."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -66,6 +67,8 @@ def test_it_writes_the_tables_and_scores_again_and_a_second_call_replaces_them(f
     assert set(noise["modality"]) == {"tabular", "text"} and not list((finished / "stress").glob(".*"))
     settings = json.loads((finished / "stress" / "stress.json").read_text())
     assert settings["missingness"]["rates"] == [0.0, 0.5] and settings["noise"]["kinds"] == {"tabular": "gaussian+tokens", "text": "gaussian+tokens"}
+    of = hashlib.sha256((finished / "predictions.parquet").read_bytes()).hexdigest()
+    assert [part["predictions_sha256"] for name, part in settings.items() if name != "schema"] == [of] * (len(settings) - 1)
     run(str(finished), options(only=("missingness",), rates=(0.3,), draws=1))
     again = pd.read_parquet(finished / "stress" / "missingness.parquet")
     assert set(again["rate"]) == {0.0, 0.3} and noise.equals(pd.read_parquet(finished / "stress" / "noise.parquet"))
