@@ -157,8 +157,9 @@ def _count(number: int, unit: str) -> str:
 
 
 def _sentences(metrics: Metrics) -> Iterator[str]:
-    for line in (_intervals, _threshold, _censoring, _pooling, _sites, _complete, _reasons, _oracle_line, _differences, _calibration, _groups, _stale):
+    for line in (_intervals, _threshold, _censoring, _pooling, _sites, _complete, _reasons, _oracle_line, _differences, _calibration, _groups):
         yield from line(metrics)
+    yield from _stale(metrics)
 
 
 def _stale(metrics: Metrics) -> Iterator[str]:

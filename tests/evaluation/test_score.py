@@ -236,7 +236,8 @@ def test_what_stress_left_of_other_predictions_is_not_used(tmp_path):
     frame.to_parquet(tmp_path / "predictions.parquet")
     (tmp_path / "stress").mkdir()
     rows = of(frame)
-    pd.concat([rows.assign(modality="image", noise="gaussian", level=level, draw=0) for level in (0.0, 0.5)]).to_parquet(tmp_path / "stress" / "noise.parquet")
+    noise = pd.concat([rows.assign(modality="image", noise="gaussian", level=level, draw=0) for level in (0.0, 0.5)])
+    noise.to_parquet(tmp_path / "stress" / "noise.parquet")
     rows.assign(mutual_information=0.1, mc_prob=0.5).to_parquet(tmp_path / "stress" / "uncertainty.parquet")
     by_hand = score_folder(tmp_path, resamples=20)
     assert by_hand["stress"]["noise"] and "stale" not in by_hand
