@@ -15,7 +15,7 @@ holds: predictions.parquet, metrics.json and, after `mmdx stress`, stress/ and c
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser("mmdx report", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", metavar="FOLDER", help="a run folder that has been scored")
+    parser.add_argument("folder", metavar="FOLDER", help="a run folder that has been scored, or the file of predictions that was")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the page is written (default: FOLDER/report.html)")
     given = parser.parse_args()
     telling(lambda: report(given.folder, given.out))
@@ -34,7 +34,8 @@ def report(folder: str, out: Path | None) -> None:
         page = write_report(folder, out)
     except OSError as fault:
         raise InputError(f"{fault.filename or out or folder}: cannot be written ({fault.strerror}); choose another place with --out.") from None
-    print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, to be opened in a browser; figures and tables are in {folder}.")
+    beside = folder if Path(folder).expanduser().is_dir() else Path(folder).parent
+    print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, to be opened in a browser; figures and tables are in {beside}.")
 
 
 if __name__ == "__main__":

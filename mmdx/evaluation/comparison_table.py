@@ -18,7 +18,7 @@ def markdown(comparison: Comparison) -> str:
     title = _title(comparison)
     lines = [f"| run | modalities | {title} (95 % interval) | better than |", "|---|---|---|---|"]
     for run in comparison["runs"]:
-        cells = [_cell(run["name"]), _cell(run["modalities"]), _value(_own(comparison, run)), _cell(_beaten(comparison, run))]
+        cells = [_cell(run["name"]), _cell(run["modalities"]), _value(own_entry(comparison, run)), _cell(beaten(comparison, run))]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"| pair | difference of {title} (95 % interval) | test | p | p (Holm) |", "|---|---|---|---|---|"]
     for pair in comparison["pairs"]:
@@ -41,7 +41,7 @@ def latex(comparison: Comparison) -> str:
         if pair is not None:
             difference = _latex(_value(_negated(pair["shown"]), signed=True)).replace("-", "$-$")
             p = _latex(_p(pair["p_holm"])).replace("<", "$<$") + (r"$^{*}$" if pair["significant"] else "")
-        cells = [_latex(run["name"]), _latex(_value(_own(comparison, run))), difference, p, _latex(_beaten(comparison, run))]
+        cells = [_latex(run["name"]), _latex(_value(own_entry(comparison, run))), difference, p, _latex(beaten(comparison, run))]
         lines.append(" & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines + [f"% {' '.join(note.split())}" for note in notes(comparison)]) + "\n"
@@ -73,15 +73,16 @@ def notes(comparison: Comparison) -> list[str]:
 
 def _title(comparison: Comparison) -> str:
     title = TITLES.get(comparison["metric"], str(comparison["metric"]))
-    return f"{title}, mean over folds" if _of_folds(comparison) else title
+    return f"{title}, mean over folds" if of_folds(comparison) else title
 
 
-def _own(comparison: Comparison, run: dict[str, Any]) -> dict[str, Any]:
+def own_entry(comparison: Comparison, run: dict[str, Any]) -> dict[str, Any]:
     """The run's value of the kind that the pairs' differences are of: the mean over folds where the test of folds counts."""
-    return run["mean_over_folds"] if _of_folds(comparison) else run[comparison["metric"]]
+    return run["mean_over_folds"] if of_folds(comparison) else run[comparison["metric"]]
 
 
-def _of_folds(comparison: Comparison) -> bool:
+def of_folds(comparison: Comparison) -> bool:
+    """Whether the test of folds counts, so that means over folds are compared."""
     return any(pair["test"] == "corrected_t" for pair in comparison["pairs"])
 
 
@@ -90,7 +91,8 @@ def _negated(entry: dict[str, Any]) -> dict[str, Any]:
     return {"value": value, "low": high, "high": low}
 
 
-def _beaten(comparison: Comparison, run: dict[str, Any]) -> str:
+def beaten(comparison: Comparison, run: dict[str, Any]) -> str:
+    """The runs that a run is better than, by the corrected p-values; "-" where there is none."""
     sign = 1 if comparison["higher_is_better"] else -1
     found = []
     for pair in comparison["pairs"]:

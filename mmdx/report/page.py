@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib.resources import files
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -13,19 +14,20 @@ from mmdx.errors import InputError
 from mmdx.report.cases import CaseList
 from mmdx.report.parts import Block, Chapter
 from mmdx.report.tables import shown
-from mmdx.report.wording import number
+from mmdx.report.wording import broken, digits_of, number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
-def page_of(name: str, facts: str, path: str, chapters: list[Chapter], cases: CaseList | None) -> str:
+def page_of(name: str, facts: str, stress: str, chapters: list[Chapter], cases: CaseList | None) -> str:
     """The report as HTML.
 
     Args:
         name: what stands at its head.
         facts: a line on what is reported.
-        path: of the run folder, as it was given, for commands.
+        stress: the command that makes cases, "" where none can.
         chapters: their drawings with ``svg``.
         cases: None where there are none.
 
@@ -40,7 +42,7 @@ def page_of(name: str, facts: str, path: str, chapters: list[Chapter], cases: Ca
     page = environment().get_template("report.html.j2").render(
         name=name,
         facts=facts,
-        path=path,
+        stress=stress,
         chapters=[{"name": c.name, "title": c.title, "grouped": _grouped(c.blocks)} for c in chapters],
         cases=cases,
         index=Markup(json_for_page(cases.index)) if cases else "",
@@ -63,8 +65,16 @@ def environment() -> Environment:
         raise InputError("the report needs Jinja2: pip install 'mmdx[report]'") from None
     made = Environment(loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters["nb"] = lambda text: str(text).replace(" %", "\u00a0%")
-    made.globals |= {"shown": shown, "num": number}
+    made.filters["breaks"] = lambda text: with_breaks([str(text)])[0]
+    made.globals |= {"with_breaks": with_breaks, "shown": shown, "num": number, "digits_of": digits_of}
     return made
+
+
+def with_breaks(texts: Iterable[str]) -> list[Markup]:
+    """Texts that stand one after the other, escaped, with places where a line may be broken inside overlong words."""
+    from markupsafe import Markup
+
+    return [Markup("<wbr>").join(pieces) for pieces in broken(texts)]
 
 
 def policy(script: str) -> str:

@@ -1,9 +1,9 @@
-"""What a run folder holds, read once for the whole report."""
+"""What a run folder holds, read and checked once for the whole report."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,11 @@ from typing import Any
 import pandas as pd
 
 from mmdx.errors import InputError
-from mmdx.evaluation.predictions import FILE, checked, read_predictions
+from mmdx.evaluation.fingerprint import fingerprint
+from mmdx.evaluation.kinds import KINDS
+from mmdx.evaluation.predictions import checked, kind_of, outputs_of, predictions_file, read_predictions
+from mmdx.evaluation.score import WITH_SECTIONS
+from mmdx.report.shapes import fault_of
 
 METRICS = "metrics.json"
 CASES = Path("cases", "cases.json")
@@ -44,6 +48,26 @@ class RunFolder:
     folds: pd.DataFrame | None = None
     quarantine: pd.DataFrame | None = None
 
+    @cached_property
+    def name(self) -> str:
+        """The folder's own name, for commands: a page is given to others, whom the folders above it don't concern."""
+        return self.path.resolve().name
+
+    @property
+    def trained(self) -> bool:
+        """Whether a run of mmdx made the folder: predictions may be any program's."""
+        return any((self.config, self.provenance, self.models, self.folds is not None))
+
+    @property
+    def sectioned(self) -> bool:
+        """Whether there are sections of calibration, groups and so on for this kind: those of probabilities of classes without an order."""
+        return self.kind in WITH_SECTIONS
+
+    @property
+    def stress(self) -> str:
+        """The command that measures the model under stress; "" where there is no model."""
+        return f"mmdx stress {self.name}" if self.trained else ""
+
     @property
     def full(self) -> str:
         """Name of the set of all modalities."""
@@ -62,7 +86,7 @@ class RunFolder:
     @property
     def primary(self) -> str:
         """The metric that stands for the others."""
-        return str(self.metrics.get("primary", "auroc"))
+        return str(self.metrics.get("primary") or KINDS[self.kind].primary)
 
     @property
     def unit(self) -> str:
@@ -101,54 +125,84 @@ class RunFolder:
 def read_run(folder: str | Path) -> RunFolder:
     """Read a run folder.
 
+    Args:
+        folder: the folder, or the file of predictions in it that was scored.
+
     Raises:
-        InputError: where the folder has not been scored, or a file in it cannot be read.
+        InputError: where the folder has not been scored, or a file in it cannot be read or is not of the shape it should be.
     """
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        raise InputError(f"{path}: no such folder; give the folder of a run.")
+    given = Path(folder).expanduser()
+    if not given.exists():
+        raise InputError(f"{given}: no such folder; give the folder of a run.")
+    path = given if given.is_dir() else given.parent
     if not (path / METRICS).is_file():
-        raise InputError(f"{path}: has no {METRICS}; write it with `mmdx score {path}`.")
-    metrics = _json(path / METRICS, dict)
-    missing = [name for name in ("kind", "full") if not isinstance(metrics.get(name), str)]
-    if missing:
-        raise InputError(f"{path / METRICS}: lacks {' and '.join(missing)}; write it again with `mmdx score {path}`.")
+        raise InputError(f"{path}: has no {METRICS}; write it with `mmdx score {given}`.")
+    metrics = _json(path / METRICS, f"write it again with `mmdx score {given}`")
     config = path / "config.yaml"
     return RunFolder(
         path=path,
         metrics=metrics,
-        predictions=checked(read_predictions(path), str(path / FILE)),
+        predictions=_predictions(given, path / METRICS, metrics),
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
-        provenance=_optional(path / "provenance.json", dict),
-        models=_optional(path / "models.json", list),
-        cases=_optional(path / CASES, dict),
-        comparison=_optional(path / "comparison.json", dict),
-        leakage=_optional(path / "leakage.json", list),
-        checks=_optional(path / "check.json", list),
-        folds=_table(path / "folds.parquet", pd.read_parquet),
-        quarantine=_table(path / "quarantine.csv", pd.read_csv),
+        provenance=_optional(path / "provenance.json"),
+        models=_optional(path / "models.json"),
+        cases=None if "cases" in metrics.get("stale", []) else _optional(path / CASES),
+        comparison=_optional(path / "comparison.json"),
+        leakage=_optional(path / "leakage.json"),
+        checks=_optional(path / "check.json"),
+        folds=_table(path / "folds.parquet", pd.read_parquet, ("fold", "part", "sample_id", "patient_id")),
+        quarantine=_table(path / "quarantine.csv", pd.read_csv, ("sample_id",)),
     )
 
 
-def _optional(file: Path, form: type) -> Any:
-    return _json(file, form) if file.is_file() else None
+def _predictions(given: Path, file: Path, metrics: dict[str, Any]) -> pd.DataFrame:
+    """The predictions that the metrics are of, in canonical form.
+
+    Raises:
+        InputError: where they are not those.
+    """
+    source = predictions_file(given)
+    again = f"write it again with `mmdx score {given}`."
+    recorded = metrics.get("predictions")
+    if recorded and fingerprint(source) != recorded["sha256"]:
+        raise InputError(f"{file}: is of other predictions than those in {source}; {again}")
+    frame, kind = read_predictions(source), metrics["kind"]
+    found = kind_of(frame, str(source))
+    if found != ("multiclass" if kind == "ordinal" else kind):
+        raise InputError(f"{file}: is of kind {kind}, but {source} has the columns of kind {found}; {again}")
+    outputs = [] if kind == "binary" else outputs_of(frame, kind)
+    if outputs != list(metrics.get("outputs", [])):
+        raise InputError(f"{file}: has the outputs {metrics.get('outputs', [])}, but {source} has {outputs}; {again}")
+    table = checked(frame, str(source), kind)
+    tested = set(table.loc[(table["split"] == "test") & (table["ablation"] == "offered"), "modalities"])
+    if other := sorted(set(metrics["test"]) ^ tested):
+        raise InputError(f"{file}: is of other predictions than those in {source}, as only one of them has test rows of {other[0]!r}; {again}")
+    return table
 
 
-def _json(file: Path, form: type) -> Any:
+def _optional(file: Path) -> Any:
+    return _json(file, "write it again, or remove it") if file.is_file() else None
+
+
+def _json(file: Path, mend: str) -> Any:
+    """A JSON file of the shape that its name has in ``shapes``."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as fault:
-        raise InputError(f"{file}: cannot be read as JSON ({str(fault).splitlines()[0]}); write it again, or remove it.") from None
-    if not isinstance(found, form):
-        raise InputError(f"{file}: holds a {type(found).__name__}, not a {form.__name__}; write it again, or remove it.")
+        raise InputError(f"{file}: cannot be read as JSON ({str(fault).splitlines()[0]}); {mend}.") from None
+    if wrong := fault_of(file.name, found):
+        raise InputError(f"{file}: {wrong}; {mend}.")
     return found
 
 
-def _table(file: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame | None:
+def _table(file: Path, read: Callable[[Path], pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame | None:
     if not file.is_file():
         return None
     try:
-        return read(file)
+        found = read(file)
     except Exception as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0]
         raise InputError(f"{file}: cannot be read as a table ({reason}); write it again, or remove it.") from None
+    if lacking := [name for name in columns if name not in found]:
+        raise InputError(f"{file}: lacks the column {lacking[0]}; write it again, or remove it.")
+    return found

@@ -23,7 +23,7 @@ def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
     """Write the report of a run, its figures under ``figures/`` and its tables under ``tables/`` of the run folder.
 
     Args:
-        folder: a run folder that has been scored.
+        folder: a run folder that has been scored, or the file of predictions in one.
         out: where the page is written; ``report.html`` in the folder where not given.
 
     Returns:
@@ -38,7 +38,7 @@ def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
         chapters = [found for part in CHAPTERS if (found := part.chapter(run)) is not None]
         chapters = [Chapter(c.name, c.title, [_kept(run, block) for block in c.blocks]) for c in chapters]
     page = Path(out).expanduser() if out else run.path / PAGE
-    write_text(page, page_of(_name(run), data.facts(run), str(run.path), chapters, case_list(run)))
+    write_text(page, page_of(_name(run), data.facts(run), run.stress, chapters, case_list(run)))
     return page
 
 
@@ -58,7 +58,6 @@ def _kept(run: RunFolder, block: Block) -> Block:
 
 
 def _name(run: RunFolder) -> str:
-    """The run in a few words: its data, and the last two parts of its folder."""
-    place = "/".join(run.path.resolve().parts[-2:])
+    """The run in a few words: its data, and its folder."""
     source = (run.provenance or {}).get("data")
-    return f"{source}: {place}" if source else place
+    return f"{source}: {run.name}" if source else run.name

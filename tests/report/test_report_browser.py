@@ -221,6 +221,20 @@ def test_hostile_names_and_notes_run_nothing(browser, tmp_path, monkeypatch):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_a_word_of_a_hundred_thousand_characters_is_laid_out_as_quickly_as_words(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "CHAPTERS", ())
+    spent = {}
+    for name, note in (("words", "AAAA AAAA " * 10_000), ("word", "A" * 50_000 + "&" * 50_000)):
+        folder = made_run(tmp_path / name, cases=1, n=60, whole=False, note=note)
+        with opened(browser, write_report(folder)) as page:
+            shown = page.locator(".note").first
+            assert shown.evaluate("n => n.textContent").startswith(note)
+            spent[name] = page.evaluate("(() => { const t = performance.now(); document.body.style.width = '60%'; "
+                                        "document.body.offsetHeight; return performance.now() - t; })()")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert spent["word"] < 10 * spent["words"] + 200
+
+
 def test_a_script_that_slipped_in_would_not_run(browser, file, tmp_path):
     broken = tmp_path / "broken.html"
     bad = "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'></body>"

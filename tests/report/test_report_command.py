@@ -46,9 +46,10 @@ def test_a_folder_that_is_no_run_gets_one_sentence(monkeypatch, capsys, words, s
 
 def test_a_place_that_cannot_be_written_gets_one_sentence(monkeypatch, capsys, tmp_path):
     (tmp_path / "file").write_text("")
+    folder = small_report()
     monkeypatch.setattr("mmdx.report.write.CHAPTERS", ())
     with pytest.raises(SystemExit):
-        typed(monkeypatch, small_report(), "--out", tmp_path / "file" / "page.html")
+        typed(monkeypatch, folder, "--out", tmp_path / "file" / "page.html")
     said = capsys.readouterr().err
     assert "cannot be written" in said and said.count("\n") == 1
 

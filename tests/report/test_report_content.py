@@ -33,8 +33,9 @@ def test_absent_sections_are_left_out_with_how_to_get_them(tmp_path):
     folder = made_run(tmp_path / "run", cases=0, n=60, whole=False)
     metrics = json.loads((folder / "metrics.json").read_text())
     (folder / "metrics.json").write_text(json.dumps({name: part for name, part in metrics.items() if name not in SECTIONS}))
+    (folder / "config.yaml").write_text("seed: 0\n")
     text = write_report(folder).read_text(encoding="utf-8")
-    for command in (f"mmdx stress {folder}", f"mmdx score {folder}", f"mmdx data leakage SOURCE --json &gt; {folder}/leakage.json"):
+    for command in ("mmdx stress run", "mmdx score run", "mmdx data leakage SOURCE --json &gt; run/leakage.json"):
         assert f"<code>{command}</code>" in text
     assert 'id="case-index"' not in text
     assert 'id="figure-reliability"' not in text
@@ -103,8 +104,8 @@ def test_half_characters_are_written_as_something(tmp_path, only_cases):
     [
         ("metrics.json", None, "has no metrics.json; write it with `mmdx score"),
         ("metrics.json", "{", "cannot be read as JSON"),
-        ("metrics.json", "[]", "holds a list, not a dict"),
-        ("metrics.json", "{}", "lacks kind and full"),
+        ("metrics.json", "[]", "it is a list, not an object"),
+        ("metrics.json", "{}", "lacks kind, primary, modalities, full, unit"),
         ("predictions.parquet", None, "no such file"),
         ("cases/cases.json", "[", "cannot be read as JSON"),
         ("quarantine.csv", "", "cannot be read as a table"),

@@ -6,6 +6,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 
 import pytest
+from made_kinds import table
 from made_run import predictions, sections
 
 from mmdx.evaluation.score import score
@@ -59,6 +60,11 @@ def test_several_folds_seeds_and_labels_fit_the_schema():
     assert not list(faults(score(frame.assign(seed=0), resamples=10), SCHEMA))
 
 
+@pytest.mark.parametrize("frame", [predictions(60)[lambda t: t["split"] == "test"], table("multiclass")])
+def test_what_cannot_be_known_without_validation_rows_fits_the_schema(frame):
+    assert not list(faults(score(frame, resamples=5), SCHEMA))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -75,6 +81,16 @@ def test_what_does_not_fit_is_found(metrics, change, says):
     changed = copy.deepcopy(metrics)
     change(changed)
     assert any(says in fault for fault in faults(changed, SCHEMA))
+
+
+@pytest.mark.skipif(find_spec("jsonschema") is None, reason="jsonschema is not installed")
+@pytest.mark.parametrize("kind", ["ordinal", "regression", "survival"])
+def test_kinds_without_a_threshold_fit_the_schema(kind):
+    import jsonschema
+
+    metrics = score(table(kind), kind=kind, resamples=10)
+    assert ("threshold" in metrics) == (kind == "ordinal")
+    jsonschema.validate(metrics, SCHEMA)
 
 
 @pytest.mark.skipif(find_spec("jsonschema") is None, reason="jsonschema is not installed")

@@ -62,6 +62,33 @@ def test_offered_is_another_question():
     assert "Adding" not in text
 
 
+def test_an_interval_without_width_shows_nothing():
+    same = entry(0.05, 0.05, 0.05, reason="all units or resamples gave the same value, so the interval says nothing")
+    text, _ = told(differences={"retrained": {"text": {"auroc": same}}, "offered": {"image": {"auroc": same}}})
+    assert "+0.05 (no interval: all resamples agree; 398 patients); there is no interval to judge it by." in text
+    assert "There is no interval to judge by what the one model gains from being shown image (AUROC +0.05; no interval: all resamples agree)." in text
+    text, _ = told(test={"image+text": {"auroc": entry(1.0, 1.0, 1.0), "sensitivity": entry(1, 1, 1), "specificity": entry(0.6, 0.7, 0.8)}})
+    assert "an AUROC of 1.00 (no interval: all resamples agree; 398 patients)." in text
+    assert "it finds 100 % (no interval: all resamples agree) of the positive rows" in text
+    text, _ = told(calibration={"": {"entries": {"slope": entry(0.7, 0.7, 0.7), "intercept": entry(0.2, 0.2, 0.2)}}})
+    assert "Whether the probabilities are too extreme cannot be judged (slope 0.70, no interval: all resamples agree)." in text
+    assert "on average" not in text
+
+
+def test_the_reason_of_an_interval_is_told():
+    limit = entry(0.93, 1.0, 1.0, reason="nothing varies at this value; the limit is that of pairs")
+    text, _ = told(test={"image+text": {"auroc": limit}})
+    assert "1.00 (95 % interval 0.93 to 1.00, though nothing varies at this value; the limit is that of pairs; 398 patients)" in text
+
+
+def test_where_fusion_hurts_names_the_modality_and_the_rows():
+    harm = {"n": 300, "best": [{"modality": "image"}], "entries": {"harmed": entry(0.04, 0.07, 0.1), "helped": entry(0.1, 0.14, 0.18)}}
+    text, _ = told(modality_value={"harm": harm})
+    assert "In 7 % (95 % interval 4 to 10) of 412 rows the best single modality, image, is right where all together are wrong;" in text
+    harm["best"].append({"modality": "text"})
+    assert "the best single modality, image and text, is right" in told(modality_value={"harm": harm})[0]
+
+
 @pytest.mark.parametrize(
     ("interval", "says"),
     [

@@ -4,6 +4,7 @@ import pytest
 
 from mmdx.report.wording import (
     beyond,
+    broken,
     count,
     digits_of,
     in_sentence,
@@ -17,6 +18,7 @@ from mmdx.report.wording import (
     title,
     value,
     with_article,
+    without_folders,
 )
 
 ENTRY = {"value": 0.87, "low": 0.82, "high": 0.91, "n": 412, "unit": "patient", "n_units": 398, "method": "bca"}
@@ -38,6 +40,43 @@ def test_value_names_interval_and_unit():
     assert value(ENTRY, rests_on=True) == "0.87 (95 % interval 0.82 to 0.91; 398 patients)"
     assert value({"value": 0.5, "low": None, "high": None}) == "0.50 (no interval)"
     assert value({"value": None, "reason": "only one class among the 9 rows"}) == "not defined (only one class among the 9 rows)"
+
+
+def test_an_interval_without_width_is_none():
+    same = between(1.0, 1.0, 1.0) | {"reason": "all units or resamples gave the same value, so the interval says nothing"}
+    assert beyond(same, 0.5) == 0
+    assert value(same) == "1.00 (no interval: all resamples agree)"
+    assert percent(same) == "100 % (no interval: all resamples agree)"
+    assert value({"value": 0.5, "low": None, "high": None, "reason": "no interval from one patient"}) == "0.50 (no interval from one patient)"
+    undefined = {"value": 0.5, "low": None, "high": None, "reason": "no interval: undefined in 30 of 50 resamples"}
+    assert value(undefined) == "0.50 (no interval: undefined in 30 of 50 resamples)"
+    assert value(between(0.9, 1.0, 1.0) | {"reason": "nothing varies"}) == "1.00 (95 % interval 0.90 to 1.00, though nothing varies)"
+
+
+def test_digits_fit_the_width_of_the_interval():
+    assert value(between(0.0005, 0.0012, 0.003)) == "0.001 (95 % interval 0.001 to 0.003)"
+    assert digits_of(between(0.82, 0.87, 0.91), None) == 2
+    assert digits_of({"value": 0.0012, "low": None, "high": None}, None) == 3
+    assert percent(between(0.001, 0.004, 0.009)) == "0.4 % (95 % interval 0.1 to 0.9)"
+
+
+def test_folders_are_left_out_of_paths():
+    assert without_folders("/home/a/data/x.png, row 4: cannot be read") == "x.png, row 4: cannot be read"
+    assert without_folders("of ~/data/x.png and C:\\Users\\a\\y.png") == "of x.png and y.png"
+    assert without_folders("images/x.png is 3/4 of and/or") == "images/x.png is 3/4 of and/or"
+
+
+def test_long_words_may_be_broken_and_nothing_else():
+    assert broken(["a b"]) == [["a b"]]
+    (cut,) = broken(["x " + "A" * 1000 + " y"])
+    assert "".join(cut) == "x " + "A" * 1000 + " y"
+    assert [len(part) for part in cut] == [202, 200, 200, 200, 202]
+    marked = broken(["A" * 150] * 4)
+    assert ["".join(part) for part in marked] == ["A" * 150] * 4
+    assert [len(part) - 1 for part in marked] == [0, 1, 1, 0]
+    accents = broken(["e\u0301" * 300])[0]
+    assert all(not part.startswith("\u0301") for part in accents) and max(map(len, accents)) <= 202
+    assert sum(map(len, broken(["\u0301" * 3000])[0])) == 3000 and len(broken(["\u0301" * 3000])[0]) > 5
 
 
 def test_an_interval_that_excludes_zero_does_not_look_as_if_it_touched_it():

@@ -34,22 +34,24 @@ EARLY = 0.1
 """Coverage below which the risk of a few rows doesn't set how high the axis goes."""
 
 
-def chapter(run: RunFolder) -> Chapter:
-    """Risk-coverage curve, conformal sets, uncertainty."""
+def chapter(run: RunFolder) -> Chapter | None:
+    """Risk-coverage curve, conformal sets, uncertainty; None where the kind has none."""
+    if not run.sectioned and not any(run.section(name) for name in ("selective", "conformal", "uncertainty")):
+        return None
     blocks: list[Block] = []
     for name, label, found in _each(run.section("selective")):
         blocks += _selective(name, label, found)
     if not run.section("selective"):
-        blocks.append(Note("No risk-coverage curve is in metrics.json.", f"mmdx score {run.path}"))
+        blocks.append(Note("No risk-coverage curve is in metrics.json.", f"mmdx score {run.name}"))
     for name, label, found in _each(run.section("conformal")):
         blocks += _conformal(name, label, found)
     if not run.section("conformal"):
-        blocks.append(Note("No conformal sets are in metrics.json; they need validation rows.", f"mmdx score {run.path}"))
+        blocks.append(Note("No conformal sets are in metrics.json; they need validation rows.", f"mmdx score {run.name}"))
     if run.section("uncertainty"):
         blocks.append(_uncertainty(run.section("uncertainty")))
     if not {"mc_dropout", "ood"} & set(run.section("uncertainty")):
         told = "Uncertainty by MC dropout and distance from the training data were not measured on the model."
-        blocks.append(Note(told, f"mmdx stress {run.path}"))
+        blocks.append(Note(told, run.stress))
     return Chapter("abstention", "Knowing when not to answer", blocks)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from mmdx.report.chapters.summary import shared_patients
 from mmdx.report.parts import Block, Chapter, Lines, Note, Pairs, Table, Text
 from mmdx.report.run_folder import RunFolder
-from mmdx.report.wording import count, plain, subset, upper_first
+from mmdx.report.wording import count, plain, subset, upper_first, without_folders
 
 MOST_ROWS = 60
 
@@ -30,15 +30,17 @@ def _split(run: RunFolder) -> Iterator[Block]:
         yield Table("split", "Rows of each part of each fold.", "Fold", ["Part", "Rows", "Patients"], counts, folded=len(counts) > 12)
     yield _classes(run)
     rows = run.rows()
-    if "present" in rows and rows["present"].nunique() > 1:
+    if "present" in rows and set(rows["present"]) - {run.full}:
         found = rows.drop_duplicates(["sample_id", "fold"])["present"].value_counts()
         cells = [(upper_first(subset(str(name))), [int(n), float(n / found.sum())]) for name, n in found.items()]
         yield Table("present", "Which modalities the test rows have.", "Modalities", ["Rows", "Share"], cells)
     elif "present" in rows and len(rows):
         yield Text("Every test row has every modality.")
-    if run.folds is None:
+    if run.folds is None and not run.trained:
+        yield Text("The folder holds no records of a run, such as its config.yaml and folds.parquet; which rows were trained on is not known.")
+    elif run.folds is None:
         yield Note("Which rows were trained on is not kept in this folder (folds.parquet).", "mmdx train ...")
-    elif run.folds["patient_id"].notna().any():
+    elif run.folds is not None and run.folds["patient_id"].notna().any():
         shared = shared_patients(run)
         yield Text(
             f"Both in the test part and in the training or validation part of a fold: {count(shared, 'patient')}."
@@ -69,17 +71,18 @@ def _classes(run: RunFolder) -> Table:
 def _set_aside(run: RunFolder) -> Iterator[Block]:
     table = run.quarantine
     if table is None or not len(table):
-        yield Text("No sample was set aside (there is no quarantine.csv).")
+        if run.trained:
+            yield Text("No sample was set aside (there is no quarantine.csv).")
         return
     shown = table.head(MOST_ROWS).fillna("").astype(str)
-    rows = [(row["sample_id"], [row.get("reason", "")]) for row in shown.to_dict("records") if "sample_id" in row]
+    rows = [(row["sample_id"], [without_folders(row.get("reason", ""))]) for row in shown.to_dict("records")]
     more = f", the first {MOST_ROWS} here" if len(table) > MOST_ROWS else ""
     yield Table("quarantine", f"{count(len(table), 'sample')} set aside as unusable{more}.", "Sample", ["Why"], rows, folded=True)
 
 
 def _audit(run: RunFolder) -> Iterator[Block]:
     if run.leakage is None:
-        yield Note("No audit of leakage is in this folder.", f"mmdx data leakage SOURCE --json > {run.path}/leakage.json")
+        yield Note("No audit of leakage is in this folder.", f"mmdx data leakage SOURCE --json > {run.name}/leakage.json")
     else:
         order = {"leak": 0, "suspect": 1}
         found = sorted(run.leakage, key=lambda row: order.get(row.get("verdict", ""), 2))
@@ -88,9 +91,10 @@ def _audit(run: RunFolder) -> Iterator[Block]:
         caption = "How well the target is told by what should not tell it; AUROC of a simple probe with 95 % interval."
         yield Table("leakage", caption, "Asked", columns, rows, folded=not any(r.get("verdict") in order for r in found))
     if run.checks is None:
-        yield Note("No check of the files is in this folder.", f"mmdx data check SOURCE --json > {run.path}/check.json")
+        yield Note("No check of the files is in this folder.", f"mmdx data check SOURCE --json > {run.name}/check.json")
     elif run.checks:
-        rows = [(str(r.get("severity")), [r.get("kind"), str(r.get("file") or ""), r.get("message")]) for r in run.checks[:MOST_ROWS]]
+        parts = [(r["severity"], r.get("kind"), [without_folders(r.get(k) or "") for k in ("file", "message")]) for r in run.checks[:MOST_ROWS]]
+        rows = [(severity, [kind, *told]) for severity, kind, told in parts]
         more = f", the first {MOST_ROWS} here" if len(run.checks) > MOST_ROWS else ""
         yield Table("check", f"{count(len(run.checks), 'finding')} of the data check{more}.", "Severity", ["Kind", "File", "What"], rows, folded=True)
     else:
@@ -113,9 +117,9 @@ def _settings(run: RunFolder) -> Iterator[Block]:
 
 def _code(run: RunFolder) -> Iterator[Block]:
     found = run.provenance
-    if found is None:
+    if found is None and run.trained:
         yield Note("The folder says nothing of the program that made it (no provenance.json).", "mmdx train ...")
-    else:
+    if found is not None:
         revision = found.get("revision") or {}
         named = {"mmdx": "mmdx", "python": "Python", "platform": "Platform", "data": "Data"}
         facts = [(name, found[key]) for key, name in named.items() if found.get(key)]

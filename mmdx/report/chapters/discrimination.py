@@ -16,9 +16,10 @@ from mmdx.report.run_folder import RunFolder
 from mmdx.report.wording import Entry, known, number, rests_on, subset, title, upper_first
 
 SHOWN = (
-    "auroc", "auprc", "sensitivity_at_90_specificity", "balanced_accuracy", "macc", "sensitivity", "specificity", "accuracy", "brier",
-    "qwk", "mae", "rps", "r2", "rmse", "c_index", "auroc_within_site",
+    "qwk", "auroc", "auprc", "sensitivity_at_90_specificity", "balanced_accuracy", "macc", "sensitivity", "specificity", "accuracy", "brier",
+    "mae", "rps",
 )  # fmt: skip
+"""The order of the columns; metrics that are not named follow as they are in ``metrics.json``."""
 MOST_CURVES = 8
 
 
@@ -29,30 +30,42 @@ def chapter(run: RunFolder) -> Chapter:
     if run.kind in ("binary", "multiclass", "multilabel", "ordinal"):
         blocks += _curves(run)
     if test:
-        blocks.append(subset_table("discrimination", "One trained model, offered each subset of modalities at test time; 95 % intervals.", test))
+        blocks.append(subset_table(run, "discrimination", "One trained model, offered each subset of modalities at test time; 95 % intervals.", test))
     if retrained := run.section("retrained"):
-        blocks.append(subset_table("discrimination_retrained", "A model trained on each subset of modalities; 95 % intervals.", retrained))
+        blocks.append(subset_table(run, "discrimination_retrained", "A model trained on each subset of modalities; 95 % intervals.", retrained))
     for name, of in (("test_complete", "offered each subset"), ("retrained_complete", "one trained on each subset")):
         if found := run.section(name):
             caption = f"The same on the samples that have every modality, {of}; 95 % intervals."
-            blocks.append(subset_table(f"discrimination_{name}", caption, found, folded=True))
+            blocks.append(subset_table(run, f"discrimination_{name}", caption, found, folded=True))
     if run.kind == "multilabel" and test.get(run.full):
         blocks.append(_label_table(run, test[run.full]))
     for name, what in (("by_site", "site"), ("by_fold", "fold")):
         if found := run.section(name):
             blocks.append(_part_table(run, name, what, found))
     if not test:
-        blocks.append(Note("metrics.json has no scores of test rows", f"mmdx score {run.path}"))
+        blocks.append(Note("metrics.json has no scores of test rows.", f"mmdx score {run.name}"))
+    if not run.sectioned:
+        told = {"ordinal": "classes with an order", "regression": "a number", "survival": "a time to an event"}[run.kind]
+        blocks.append(Text(f"Calibration, abstention, groups, Shapley values and stress are for classes without an order; the target is {told}."))
     return Chapter("discrimination", "Telling the classes apart" if run.outputs else "How well it predicts", blocks)
 
 
-def subset_table(name: str, caption: str, subsets: dict[str, Any], folded: bool = False) -> Table:
+def subset_table(run: RunFolder, name: str, caption: str, subsets: dict[str, Any], folded: bool = False) -> Table:
     """A table of subsets of modalities."""
     entries = [e for of in subsets.values() for e in of.values()]
-    columns = [m for m in SHOWN if any(m in of for of in subsets.values())]
-    columns = [m for m in columns if not (m == "balanced_accuracy" and "macc" in columns)]
+    columns = metrics_of(run, subsets)
     rows = [(upper_first(subset(s)), [of.get(m) for m in columns] + [_n(of)]) for s, of in subsets.items()]
     return Table(name, f"{caption} {rests_on(entries)}.", "Modalities", [title(m) for m in columns] + ["n"], rows, folded=folded)
+
+
+def metrics_of(run: RunFolder, subsets: dict[str, Any]) -> list[str]:
+    """Every metric that some subset has, but those of single labels, and MAcc in the place of the balanced accuracy, which it is."""
+    found = list(dict.fromkeys(m for of in subsets.values() for m in of))
+    if run.kind == "multilabel":
+        labels = {f"{m}_{label}" for m in SHOWN for label in run.outputs}
+        found = [m for m in found if m not in labels]
+    found = [m for m in found if not (m == "balanced_accuracy" and "macc" in found)]
+    return [m for m in SHOWN if m in found] + [m for m in found if m not in SHOWN]
 
 
 def _n(of: dict[str, Entry]) -> int | None:
@@ -67,7 +80,7 @@ def _label_table(run: RunFolder, entries: dict[str, Entry]) -> Table:
 
 def _part_table(run: RunFolder, name: str, what: str, found: dict[str, Any]) -> Table:
     parts = {part: subsets[run.full] for part, subsets in found.items() if run.full in subsets}
-    columns = [m for m in SHOWN if any(m in of for of in parts.values())]
+    columns = metrics_of(run, parts)
     rows = [(part, [of.get(m) for m in columns] + [_n(of)]) for part, of in parts.items()]
     return Table(f"discrimination_{name}", f"Each {what}, all modalities.", what.capitalize(), [title(m) for m in columns] + ["n"], rows, folded=True)
 
@@ -90,21 +103,22 @@ def _threshold(run: RunFolder) -> str:
 def _curves(run: RunFolder) -> Iterator[Block]:
     if run.kind == "binary":
         tables = {s: run.rows(s) for s in run.section("test")}
-        named = {s: rows for s, rows in tables.items() if len(rows) and rows["target"].nunique() == 2}
-        main = run.full
+        named, main = {s: rows for s, rows in tables.items() if len(rows) and rows["target"].nunique() == 2}, run.full
+        chosen = sorted(named, key=lambda s: (s != main, s.count("+"), s))[:MOST_CURVES]  # singles before pairs: they have the plainest colours
+        order = sorted(chosen, key=lambda s: (s == main, s.count("+"), -chosen.index(s)))
     else:
         named = {name: rows for name, rows in outcomes(run) if rows["target"].nunique() == 2}
         main = ""
+        chosen = order = list(named)[:MOST_CURVES]
     if not named:
         return
     settings = run.section("settings")
-    chosen = sorted(named, key=lambda s: (s != main, s.count("+"), s))[:MOST_CURVES]  # singles before pairs: they have the plainest colours
     series = {s: k for k, s in enumerate(chosen)}
-    order = sorted(chosen, key=lambda s: (s == main, s.count("+"), -series[s]))
     resamples = int(settings.get("resamples", 1000))
     of = {s: operating_curves(named[s], units_of_rows(named[s]), resamples if s == main else 0, int(settings.get("seed", 0))) for s in order}
-    units = len(set(units_of_rows(named[order[-1]])))
-    n = f"n = {named[order[-1]][['sample_id', 'fold']].drop_duplicates().shape[0]:,} rows, {units:,} units ({run.unit})"
+    most = max((named[s] for s in order), key=len) if main not in named else named[main]
+    units = len(set(units_of_rows(most)))
+    n = f"n = {most[['sample_id', 'fold']].drop_duplicates().shape[0]:,} rows, {units:,} units ({run.unit})"
     band = f" The band is a pointwise 95 % bootstrap interval over units ({of[main]['roc'].resamples} resamples)." if main in of else ""
     missing = f" Of {len(named)} curves the first {MOST_CURVES} are drawn." if len(named) > MOST_CURVES else ""
     roc = lines(
@@ -119,7 +133,7 @@ def _curves(run: RunFolder) -> Iterator[Block]:
         [_line(run, s, series[s], of[s]["pr"], "auprc") for s in order],
         "Recall (sensitivity)", "Precision (PPV)", (-0.01, 1.01), (-0.01, 1.01), "lower left", square=True,
     )  # fmt: skip
-    share = named[order[-1]]["target"].mean()
+    share = most["target"].mean()
     told = numbers.format("AUPRC") + (f" Chance is the share of positives, {number(share)}." if main in of else "")
     yield Drawing("precision_recall", "Precision-recall curves", f"Test rows; {n}.{band}{missing}{told}", pr)
 

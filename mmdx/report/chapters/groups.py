@@ -8,7 +8,7 @@ from typing import Any
 from mmdx.report.parts import Block, Chapter, Drawing, Note, Table, Text, Warnings
 from mmdx.report.plots.forest import Row, forest
 from mmdx.report.run_folder import RunFolder
-from mmdx.report.wording import bounded, bounds, count, digits_of, in_sentence, intervals_of, joined, known, number, p_value, plain, title
+from mmdx.report.wording import count, digits_of, in_sentence, interval, intervals_of, joined, known, number, p_value, plain, title
 
 SHOWN = ("auroc", "sensitivity", "false_positive_rate", "ppv", "selection_rate", "calibration_in_the_large", "ece", "brier")
 DRAWN = ("auroc", "sensitivity", "false_positive_rate")
@@ -16,14 +16,16 @@ MOST_ROWS = 28
 Named = tuple[str, str, dict[str, Any]]
 
 
-def chapter(run: RunFolder) -> Chapter:
-    """Dots and intervals of every group, gaps with adjusted p, and the groups that are too small."""
+def chapter(run: RunFolder) -> Chapter | None:
+    """Dots and intervals of every group, gaps with adjusted p, and the groups that are too small; None where the kind has no such section."""
     section = run.section("groups")
+    if not section and not run.sectioned:
+        return None
     columns = list(each_column(section))
     blocks: list[Block] = []
     if not columns:
         told = "No groups were looked at: predictions have no meta_ column with groups, and no sample lacks a modality."
-        blocks.append(Note(told, f"mmdx score {run.path}"))
+        blocks.append(Note(told, f"mmdx score {run.name}"))
     small = too_small(section)
     minimum, unit = int(section.get("minimum") or 0), run.unit
     if small:
@@ -31,8 +33,7 @@ def chapter(run: RunFolder) -> Chapter:
     for metric in DRAWN:
         blocks += _drawn(metric, [c for c in columns if " x " not in c[1]])
     if columns:
-        blocks.append(_gaps(section, columns))
-        blocks.append(_table(columns))
+        blocks += [table for table in (_gaps(section, columns), _table(columns)) if table.rows]
     for output, name, column in columns:
         if column.get("reason"):
             blocks.append(Text(f"{plain(_name(output, name))}: {column['reason']}."))
@@ -106,13 +107,14 @@ def _table(columns: list[Named]) -> Table:
     shown = [
         m for m in SHOWN if any(m in (g.get("entries") or {}) for _, _, c in columns for g in (c.get("groups") or {}).values())
     ]
+    heads = [title(m) for m in shown] or ["Metrics"]
     rows: list[tuple[str, list[Any]]] = []
     for output, name, column in columns:
         for label, group in (column.get("groups") or {}).items():
             entries = group.get("entries") or {}
-            told: list[Any] = [entries.get(m) for m in shown] if entries else ["too small"] + [None] * (len(shown) - 1)
+            told: list[Any] = [entries.get(m) for m in shown] if entries else ["too small"] + [None] * (len(heads) - 1)
             rows.append((_name(output, name), [label, group.get("n"), *told]))
-    return Table("groups", "Every group.", "Column", ["Group", "n", *(title(m) for m in shown)], rows, folded=True)
+    return Table("groups", "Every group.", "Column", ["Group", "n", *heads], rows, folded=True)
 
 
 def sentences(run: RunFolder) -> Iterator[str]:
@@ -140,7 +142,7 @@ def _told(name: str, gap: str, entry: dict[str, Any]) -> str:
     between = entry.get("between") or []
     where = f", {plain(between[0])} against {plain(between[1])}" if len(between) == 2 else ""
     digits = digits_of(entry, 0.0)
-    inside = [f"95 % interval {bounds(entry, digits)}" if bounded(entry) else "no interval"]
+    inside = [interval(entry, digits)]
     if entry.get("p_adjusted") is not None:
         inside.append(f"adjusted {p_value(entry['p_adjusted'])}")
     return f"{in_sentence(gap)} by {plain(name)}{where}: {number(entry['value'], digits)} ({'; '.join(inside)})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -11,7 +11,7 @@ from mmdx.report.parts import Block, Chapter, Drawing, Note, Table, Text
 from mmdx.report.plots.forest import Row, forest
 from mmdx.report.plots.lines import Curve, lines
 from mmdx.report.run_folder import RunFolder
-from mmdx.report.wording import LOWER_IS_BETTER, joined, known, percent, plain, rests_on, subset, title, upper_first
+from mmdx.report.wording import count, joined, known, less_is_better, percent, plain, rests_on, subset, title, upper_first
 
 HARM = {
     "harmed": "Best single modality right, all together wrong",
@@ -53,7 +53,7 @@ def _differences(run: RunFolder) -> Iterator[Block]:
         yield Note("No subset without one modality was predicted, so nothing can be said about what one adds.", "mmdx train ... ablation=offered")
         return
     several = any(row.series for row in rows)
-    helps = "below" if metric in LOWER_IS_BETTER else "above"
+    helps = "below" if less_is_better(metric) else "above"
     caption = f"{title(metric)} of all modalities minus that of all but one, on the same rows, paired; {helps} 0 it helps. {rests_on(entries)}."
     legend = ["all rows", "rows that have every modality"] if several else []
     yield Drawing("differences", "What each modality adds", caption, forest(rows, f"Difference of {title(metric)}", 0.0, legend, signed=True))
@@ -64,14 +64,16 @@ def _differences(run: RunFolder) -> Iterator[Block]:
             cells.append((modality, [ablation, "all", *(entry.get(m) for m in names)]))
             if complete := entry.get("complete"):
                 cells.append((modality, [ablation, "complete", *(complete.get(m) for m in names)]))
-    caption = "All modalities minus all but the one named; a negative Brier score difference helps."
+    less = [title(m) for m in names if less_is_better(m)]
+    caption = "All modalities minus all but the one named" + (f"; of {joined(less)} a negative difference helps." if less else ".")
     yield Table("differences", caption, "Modality", ["Compared", "Rows", *(title(m) for m in names)], cells, folded=True)
 
 
 def _value(run: RunFolder) -> Iterator[Block]:
     section = run.section("modality_value")
     if not section:
-        yield Note("No Shapley values and no count of where fusion hurts are in metrics.json.", f"mmdx score {run.path}")
+        if run.sectioned:
+            yield Note("No Shapley values and no count of where fusion hurts are in metrics.json.", f"mmdx score {run.name}")
         return
     for suffix, how in (("", "one model, offered each subset"), ("_retrained", "a model trained on each subset")):
         if shapley := section.get(f"shapley{suffix}"):
@@ -89,7 +91,7 @@ def _harm(harms: dict[str, dict[str, Any]]) -> Table:
     entries = {how: harm.get("entries") or {} for how, harm in harms.items()}
     names = list(dict.fromkeys(name for own in entries.values() for name in own))
     rows = [(HARM.get(name, title(name)), [own.get(name) for own in entries.values()]) for name in names]
-    best = joined(dict.fromkeys(str(b["modality"]) for harm in harms.values() for b in harm.get("best") or [] if "modality" in b))
+    best = _best(harms.values())
     chosen = f" The best single modality, chosen on validation rows: {plain(best)}." if best else ""
     caption = f"Where fusion helps and where it hurts.{chosen} {rests_on(e for own in entries.values() for e in own.values())}."
     return Table("harm", caption, "Share of the rows", list(entries), rows)
@@ -137,8 +139,8 @@ def _sweeps(run: RunFolder) -> Iterator[Block]:
             tables.append(_swept(name, keys, x, does, points))
     yield from drawings
     yield from tables
-    if not section.get("missingness") and not section.get("noise"):
-        yield Note("How metrics fall as modalities go missing or become noisy was not measured.", f"mmdx stress {run.path}")
+    if not section.get("missingness") and not section.get("noise") and run.sectioned:
+        yield Note("How metrics fall as modalities go missing or become noisy was not measured.", run.stress)
     if robustness := {k: own for k, own in (section.get("robustness") or {}).items() if isinstance(own, dict)}:
         columns = list(dict.fromkeys(m for own in robustness.values() for m in own))
         entries = [e for own in robustness.values() for e in own.values()]
@@ -188,10 +190,19 @@ def _words(name: str) -> str:
 def harm_sentence(run: RunFolder) -> str:
     """Where fusion hurts, for the summary; "" where it isn't known."""
     value = run.section("modality_value")
-    entries = (value.get("harm_retrained") or value.get("harm") or {}).get("entries") or {}
+    harm = value.get("harm_retrained") or value.get("harm") or {}
+    entries = harm.get("entries") or {}
     if not known(entries.get("harmed")) or not known(entries.get("helped")):
         return ""
+    n = entries["harmed"].get("n", harm.get("n"))
+    rows = count(n, "row") if isinstance(n, int) else "rows"
+    named = _best([harm])
     return (
-        f"In {percent(entries['harmed'])} of rows the best single modality is right where all together are wrong; the converse holds in "
-        f"{percent(entries['helped'])}."
+        f"In {percent(entries['harmed'])} of {rows} the best single modality{f', {plain(named)},' if named else ''} is right where all together are "
+        f"wrong; the converse holds in {percent(entries['helped'])}."
     )
+
+
+def _best(harms: Iterable[dict[str, Any]]) -> str:
+    """The best single modality; several where models of different folds or seeds have different ones."""
+    return joined(dict.fromkeys(str(b["modality"]) for harm in harms for b in harm.get("best") or [] if "modality" in b))

@@ -21,12 +21,14 @@ SHOWN = (
 MOST_OUTCOMES = 6
 
 
-def chapter(run: RunFolder) -> Chapter:
-    """For each outcome a reliability diagram, a table with what recalibration changes, and a decision curve."""
+def chapter(run: RunFolder) -> Chapter | None:
+    """For each outcome a reliability diagram, a table with what recalibration changes, and a decision curve; None where the kind has none."""
     section = run.section("calibration")
+    if not section and not run.sectioned:
+        return None
     blocks: list[Block] = []
     if not section:
-        blocks.append(Note("No calibration of probabilities is in metrics.json.", f"mmdx score {run.path}"))
+        blocks.append(Note("No calibration of probabilities is in metrics.json.", f"mmdx score {run.name}"))
     frames = dict(outcomes(run)) if run.outputs else {}
     if run.kind != "binary" and "" in section:
         frames = {"": _called(run), **frames}

@@ -8,16 +8,16 @@ from mmdx.report.chapters import abstention, groups, modalities
 from mmdx.report.parts import Block, Chapter, Note, Pairs, Points, Warnings
 from mmdx.report.run_folder import RunFolder
 from mmdx.report.wording import (
-    LOWER_IS_BETTER,
     Entry,
     beyond,
     bounded,
-    bounds,
     count,
     digits_of,
     in_sentence,
+    interval,
     joined,
     known,
+    less_is_better,
     number,
     percent,
     plain,
@@ -27,7 +27,9 @@ from mmdx.report.wording import (
     with_article,
 )  # fmt: skip
 
-KEYS = ("sensitivity", "specificity", "accuracy", "auprc", "brier")
+KEYS = (
+    "sensitivity", "specificity", "accuracy", "auprc", "brier", "mae", "rmse", "ccc", "rps", "c_index_uno", "auroc_td", "integrated_brier",
+)  # fmt: skip
 
 
 def chapter(run: RunFolder) -> Chapter:
@@ -43,7 +45,7 @@ def chapter(run: RunFolder) -> Chapter:
     blocks: list[Block] = [Pairs(list(_keys(run)))]
     if warned := list(warnings(run)):
         blocks.append(Warnings(warned))
-    blocks += [Points(found)] if found else [Note("metrics.json holds no scores of test rows.", f"mmdx score {run.path}")]
+    blocks += [Points(found)] if found else [Note("metrics.json holds no scores of test rows.", f"mmdx score {run.name}")]
     return Chapter("summary", "Summary", blocks)
 
 
@@ -76,8 +78,8 @@ def _performance(run: RunFolder) -> Iterator[str]:
         )
     if known(entry) and isinstance(entry.get("oracle"), (int, float)):
         share = entry.get("share_of_optimum")
-        inside = f" (95 % interval {number(entry['share_low'])} to {number(entry['share_high'])})" if entry.get("share_low") is not None else ""
-        told = f"; the model found {number(share)}{inside} of what there was to find" if isinstance(share, (int, float)) else ""
+        found = {"value": share, "low": entry.get("share_low"), "high": entry.get("share_high")}
+        told = f"; the model found {value(found)} of what there was to find" if isinstance(share, (int, float)) else ""
         yield f"This cohort is simulated: the true posterior reaches {number(entry['oracle'])} on the same rows{told}."
 
 
@@ -92,7 +94,7 @@ def _chance(run: RunFolder, entry: Entry) -> str:
 def _differences(run: RunFolder) -> Iterator[str]:
     """What adding each modality does, by models trained without it where there are any, and which of them the one model draws on."""
     metric, name = run.primary, in_sentence(run.primary)
-    good = -1 if metric in LOWER_IS_BETTER else 1
+    good = -1 if less_is_better(metric) else 1
     found = {a: {m: e[metric] for m, e in own.items() if known(e.get(metric))} for a, own in run.section("differences").items()}
     for modality, own in found.get("retrained", {}).items():
         end = {
@@ -103,7 +105,8 @@ def _differences(run: RunFolder) -> Iterator[str]:
         yield f"Adding {plain(modality)} to a model trained without it changes the {name} by {value(own, 0.0, signed=True, rests_on=True)}; {end}."
     offered = found.get("offered", {})
     units = "retrained" not in found
-    sides = {side: [_inside(m, name, own, units) for m, own in offered.items() if beyond(own) == side] for side in (good, -good, 0)}
+    sides = {side: [_inside(m, name, own, units) for m, own in offered.items() if bounded(own) and beyond(own) == side] for side in (good, -good, 0)}
+    unjudged = [_inside(m, name, own, units) for m, own in offered.items() if not bounded(own)]
     start = "Compared with not being shown it, the one model"
     if sides[good]:
         yield f"{start} is better with {joined(sides[good])}."
@@ -112,12 +115,14 @@ def _differences(run: RunFolder) -> Iterator[str]:
     if sides[0]:
         includes = "the intervals include" if len(sides[0]) > 1 else "the interval includes"
         yield f"The data do not show that the one model gains from being shown {joined(sides[0])}: {includes} zero."
+    if unjudged:
+        yield f"There is no interval to judge by what the one model gains from being shown {joined(unjudged)}."
 
 
 def _inside(modality: str, name: str, own: Entry, units: bool) -> str:
     digits = digits_of(own, 0.0)
     told = [f"{name} {number(own['value'], digits, signed=True)}"]
-    told.append(f"95 % interval {bounds(own, digits, signed=True)}" if bounded(own) else "no interval")
+    told.append(interval(own, digits, signed=True))
     if units and own.get("n_units"):
         told.append(count(own["n_units"], own.get("unit") or "sample"))
     return f"{plain(modality)} ({'; '.join(told)})"
@@ -131,8 +136,10 @@ def _calibration(run: RunFolder) -> Iterator[str]:
     for side, end in ends.items():
         if told := [_of(name, "slope", own, 1.0) for name, own in slopes.items() if beyond(own, 1.0) == side]:
             yield f"The probabilities {end.format('; '.join(told))}."
-    if told := [_of(name, "slope", own, 1.0) for name, own in slopes.items() if not beyond(own, 1.0)]:
+    if told := [_of(name, "slope", own, 1.0) for name, own in slopes.items() if bounded(own) and not beyond(own, 1.0)]:
         yield f"The data do not show that the probabilities are too extreme or too close to the middle ({'; '.join(told)}): the interval includes 1."
+    if told := [_of(name, "slope", own, 1.0) for name, own in slopes.items() if not bounded(own)]:
+        yield f"Whether the probabilities are too extreme cannot be judged ({'; '.join(told)})."
     intercepts = {name: own["intercept"] for name, own in entries.items() if beyond(own.get("intercept"))}
     for side, word in ((-1, "high"), (1, "low")):
         if told := [_of(name, "intercept", own, 0.0) for name, own in intercepts.items() if beyond(own) == side]:
@@ -141,8 +148,7 @@ def _calibration(run: RunFolder) -> Iterator[str]:
 
 def _of(outcome: str, name: str, own: Entry, reference: float) -> str:
     digits = digits_of(own, reference)
-    told = f"95 % interval {bounds(own, digits)}" if bounded(own) else "no interval"
-    return f"{plain(outcome) + ': ' if outcome else ''}{name} {number(own['value'], digits)}, {told}"
+    return f"{plain(outcome) + ': ' if outcome else ''}{name} {number(own['value'], digits)}, {interval(own, digits)}"
 
 
 def _selective(run: RunFolder) -> Iterator[str]:
@@ -177,6 +183,8 @@ def warnings(run: RunFolder) -> Iterator[str]:
         yield f"The test part is small ({count(entry['n_units'], unit)}): the intervals are wide, and may hold the truth less often than they say."
     if run.section("threshold").get("source") in ("fixed 0.5", "mixed"):
         yield "There are no validation rows of both classes for every model, so the decision threshold is 0.5 and was not chosen."
+    if stale := run.metrics.get("stale"):
+        yield f"What mmdx stress left of {joined(list(stale))} is of other predictions, and not used; run mmdx stress again."
     if run.folds is not None and (shared := shared_patients(run)):
         yield f"Both in the training or validation part and in the test part of a fold: {count(shared, 'patient')}. The scores may be too good."
     for verdict, told in (("leak", "a leak: the target can be had without the medicine"), ("suspect", "suspect")):
