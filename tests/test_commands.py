@@ -64,6 +64,7 @@ def test_evaluating_on_other_data_uses_every_row_and_the_runs_threshold(run, tmp
     assert metrics[0]["threshold"] == metrics[1]["threshold"]
 
 
+@pytest.mark.slow
 def test_a_retrained_run_on_other_data_keeps_each_models_own_threshold(tmp_path):
     overrides = ["+experiment=xray_text", *SMALL, "ablation=retrained"]
     code, _, err = command("train.py", *overrides, folder=tmp_path / "run")

@@ -41,7 +41,13 @@ def test_experiment_trains_on_the_simulated_cohort(name, tmp_path):
     assert all("oracle" in values["auroc"] for values in metrics["test"].values())
 
 
-@pytest.mark.parametrize(("data", "experiment"), [(data, e) for data, (_, names) in REAL.items() for e in names])
+def on_real_data():
+    """Each experiment on its real data; heart sounds take long."""
+    for data, (_, names) in REAL.items():
+        yield from (pytest.param(data, e, marks=[pytest.mark.slow] if data == "physionet2016" else [], id=f"{data}-{e}") for e in names)
+
+
+@pytest.mark.parametrize(("data", "experiment"), on_real_data())
 def test_experiment_trains_on_real_data(data, experiment, tmp_path):
     if not os.environ.get("MMDX_DATA"):
         pytest.skip("needs real data: set MMDX_DATA to the folder that holds covid-cxr and physionet2016")

@@ -48,12 +48,13 @@ def test_random_distributions_agree_with_dit():
 def of_dit(dit, joint, enough):
     outcomes = {f"{a}{b}{y}": joint[y, a, b] for y, a, b in np.ndindex(joint.shape) if joint[y, a, b] > 0}
     runs = []
-    for _ in range(10):
+    for seed in range(10):
+        np.random.seed(seed)  # dit begins its search at a point of numpy's own generator
         parts = dit.pid.PID_BROJA(dit.Distribution(list(outcomes), list(outcomes.values())), [[0], [1]], [2])
         runs.append([float(parts[key]) for key in (((0,), (1,)), ((0,),), ((1,),), ((0, 1),))])
-        if sum(runs[-1][:3]) < enough + 1e-3:
+        if sum(runs[-1][:3]) < enough + 1e-4:
             break
-    return max(runs)  # the most redundancy is the least union
+    return min(runs, key=lambda parts: sum(parts[:3]))  # the least union is the best found
 
 
 def test_a_modality_has_nothing_unique_where_it_can_be_made_from_the_other_by_noise():
