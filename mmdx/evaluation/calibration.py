@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from mmdx.errors import InputError
 from mmdx.evaluation.calibration_line import CalibrationLine, clipped
+from mmdx.evaluation.linear import Sums
 from mmdx.evaluation.metrics import Statistic, weighted
 
 BINS = 15
@@ -64,6 +65,14 @@ class CalibrationMetrics:
         self.once = vstack([rows, events, expected, *overall]).tocsr()
         self.twice = vstack([excess.multiply(excess), rows.multiply(rows)]).tocsr()
         self.line = CalibrationLine(outcome, prob, unit) if set(self.names) & set(LINE) else None
+
+    def as_ratios(self, name: str) -> list[Sums]:
+        """The Brier score as a ratio of sums; every other metric is none."""
+        if name != "brier":
+            return []
+        sums = np.asarray(self.once.todense())
+        rows, events, (squares, products) = sums[: self.bins], sums[self.bins : 2 * self.bins], sums[3 * self.bins :][:2]
+        return [Sums(squares - 2 * products + events.sum(axis=0), rows.sum(axis=0), proportion=False)]
 
     def __call__(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Values [R] of each metric."""

@@ -18,7 +18,7 @@ from mmdx.evaluation.reliability import reliability_curve
 from mmdx.evaluation.scored import Scored
 from mmdx.evaluation.scorer import Entry
 
-MINIMUM = 20
+MINIMUM, MINIMUM_CASES = 20, 10
 MODEL = ["seed", "fold"]
 OVERSTATED = ("ece", "brier_reliability", "brier_resolution")
 NO_INTERVAL = "no interval: chance adds to it, and to every resample once more; ece_debiased has one"
@@ -103,6 +103,9 @@ def _outcome(scored: Scored, rows: pd.DataFrame, n_validation: int, maps: dict[s
         return found | {"reason": f"only {found['n']} test rows; at least {MINIMUM} are needed"}
     if rows["target"].nunique() < 2:
         return found | {"reason": f"only one class among the {found['n']} test rows"}
+    fewest, of = min((own["unit"].nunique(), "positive" if target else "negative") for target, own in rows.groupby("target"))
+    if fewest < MINIMUM_CASES:
+        return found | {"reason": f"only {fewest} units ({scored.scorer.unit}) with {of} test rows; at least {MINIMUM_CASES} are needed"}
     found |= _measured(scored, rows)
     found["recalibrated"] = {method: known if own is None else _measured(scored, own) | known for method, (own, known) in maps.items()}
     found["decision_curve"] = _decision_curve(scored, rows) | {

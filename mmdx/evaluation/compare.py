@@ -28,6 +28,7 @@ from mmdx.evaluation.scorer import by_seed
 SMALLER_IS_BETTER = ("brier", "mae", "rmse", "rps", "integrated_brier")
 """Metrics, also of one label or horizon, as in ``brier_LABEL``, of which less is better."""
 LEVEL = 0.05
+FEWEST_RESAMPLES = 100
 TESTS = ("delong", "bootstrap", "corrected_t")
 
 
@@ -77,8 +78,8 @@ def compare(
     Raises:
         InputError: where a run cannot be read or lacks the subset or metric, kinds or targets differ, or no row is common.
     """
-    if resamples < 1:
-        raise InputError(f"--resamples {resamples}: must be at least 1.")
+    if resamples < FEWEST_RESAMPLES:
+        raise InputError(f"--resamples {resamples}: must be at least {FEWEST_RESAMPLES}, as a p-value of fewer says little.")
     if len(folders) < 2:
         raise InputError(f"compare: {len(folders)} run given; name at least two.")
     runs, same_folds = _common([_read(name, Path(folder), modalities, ablation, resamples, seed) for name, folder in folders.items()])

@@ -35,6 +35,8 @@ def section(scored: Scored, minimum: int = MINIMUM, minimum_cases: int = MINIMUM
     binary = scored.scorer.kind == "binary"
     outputs = {}
     for name, outcome in _outcomes(scored, rows):
+        if not len(outcome):
+            continue  # a label that no test row has
         audit = GroupAudit(scored, outcome, minimum, minimum_cases)
         outputs[name] = {grouping.name: audit.column(grouping) for grouping in found if binary or not grouping.crossed}
     every = [column for columns in outputs.values() for column in columns.values()]

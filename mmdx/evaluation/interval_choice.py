@@ -9,6 +9,7 @@ from scipy.special import expit, logit, stdtr
 
 from mmdx.evaluation import linear
 from mmdx.evaluation.delong import auroc_limits, auroc_linear
+from mmdx.evaluation.hybrid import hybrid_limits
 from mmdx.evaluation.intervals import Interval, interval, replicates
 from mmdx.evaluation.linear import Linear, Sums
 from mmdx.evaluation.metrics import BinaryMetrics, Statistic
@@ -25,7 +26,9 @@ class AsRatios(Protocol):
 
 
 RANKS = ("auroc", "balanced_accuracy", "macc")
-"""The balanced accuracy is the AUROC of the decisions."""
+"""The balanced accuracy is the AUROC of the decisions; of a difference of it the variance is DeLong's."""
+RECALLS = ("balanced_accuracy", "macc", "mean recall")
+"""Means of the shares of each class's rows that are decided rightly."""
 PROPORTIONS = {"sensitivity": ("hits", "positives"), "specificity": ("rejections", "negatives")}
 MIDDLE = (0.15865525393145707, 0.8413447460685429)
 """Shares of a normal distribution below -1 and 1 standard deviation."""
@@ -36,8 +39,9 @@ ROUNDING = 1e-13
 def intervals_of(statistic: Statistic, units: int, rows: int, resamples: int = 1000, seed: int = 0) -> dict[str, Interval]:
     """Value and 95 % interval of each metric of a statistic; ``method`` says which interval it is.
 
-    - "delong": AUROC, balanced accuracy, their means over seeds, sites, classes or labels, on the logit scale; differences on the plain one.
-    - "pairs": the same where the value is 1 or 0, see ``delong.auroc_limits``.
+    - "delong": AUROC, its means over seeds, sites, classes or labels, on the logit scale; differences, of balanced accuracies too, on the plain one.
+    - "pairs": the AUROC where it is 1 or 0, see ``delong.auroc_limits``.
+    - "hybrid": balanced accuracy, from Wilson's intervals of each class's recall; means over sites, classes or labels of which one is at 0 or 1.
     - "wilson": sensitivity, specificity, accuracy and other shares of rows, of the effective number of rows.
     - "ratio": Brier score, on the scale of the logarithm; differences and other means on the plain one; means of shares over labels on the logit one.
     - "logit bootstrap": AUPRC, see ``logit_bootstrap``.
@@ -67,12 +71,17 @@ def closed_form(statistic: Statistic, name: str, value: float, units: int) -> In
         return None
     metric, alone = _metric(statistic, name)
     sums = _sums(_first(statistic), name)
-    if sums and not sums[0].proportion:
+    if sums and not sums[0].proportion and metric != "brier":
         method, limits = "ratio", linear.plain_limits(estimate)
     elif len(sums) == 1:
         method, limits = "wilson", proportion_limits(estimate)
     elif is_difference(statistic):
         method, limits = "delong" if metric in RANKS else "ratio", linear.plain_limits(estimate)
+    elif (own := components(statistic, name, units)) and (metric in RECALLS or (len(own) > 1 and any(part.value in (0.0, 1.0) for part in own))):
+        each = [auroc_limits(part) if metric == "auroc" else proportion_limits(part) for part in own]
+        if any(found is None for found in each):
+            return None
+        method, limits = "hybrid", hybrid_limits(own, [found for found in each if found is not None])
     elif metric in RANKS:
         found = auroc_limits(estimate)
         if found is None:
@@ -191,6 +200,33 @@ def linear_of(statistic: Statistic, name: str, units: int) -> Linear | None:
     if isinstance(statistic, BinaryMetrics):
         return _of_binary(statistic, name, units)
     return linear.mean([linear.ratio(_padded(own.above, units), _padded(own.below, units)) for own in _sums(statistic, name)])
+
+
+def components(statistic: Statistic, name: str, units: int) -> list[Linear]:
+    """The estimates that a metric is the plain mean of: recalls of classes, AUROCs of labels, classes or sites, each averaged over seeds; [] where
+    there are none."""
+    if isinstance(statistic, Mean):
+        parts = [components(part, name, units) for part in statistic.parts]
+        if len({len(part) for part in parts}) > 1 or not parts[0]:
+            return []
+        alike = all(np.array_equal(one.inside, two.inside) for part in parts for one, two in zip(part, parts[0], strict=True))
+        means = [linear.mean(own) for own in zip(*parts, strict=True)] if alike else [own for part in parts for own in part]
+        return [own for own in means if own is not None]
+    if isinstance(statistic, MultilabelMetrics):
+        if name in statistic.names:
+            return [own for label in statistic.both for own in components(statistic.of_label[label], name, units)]
+        metric, _ = _metric(statistic, name)
+        return components(statistic.of_label[name.removeprefix(f"{metric}_")], metric, units)
+    if isinstance(statistic, MulticlassMetrics) and name == "auroc":
+        return [part for own in statistic.one_against_rest for part in components(own, name, units)]
+    if isinstance(statistic, MulticlassMetrics) and name == "balanced_accuracy":
+        found = [linear.ratio(_padded(right, units), _padded(every, units)) for right, every in statistic.of_class]
+        return [own for own in found if own is not None] if statistic.several else []
+    if isinstance(statistic, BinaryMetrics) and name in ("auroc", "balanced_accuracy", "macc", *PROPORTIONS):
+        of = PROPORTIONS if name in ("balanced_accuracy", "macc") else (name,)
+        estimates = [_of_binary(statistic, part, units) for part in of]
+        return [own for own in estimates if own is not None] if all(estimates) else []
+    return []
 
 
 def _sums(statistic: Statistic, name: str) -> list[Sums]:

@@ -16,6 +16,7 @@ FILE = "predictions.parquet"
 KINDS = ("binary", "multiclass", "multilabel", "ordinal", "regression", "survival")
 SURVIVAL_AT = "survival_"
 ABLATIONS = ("offered", "retrained")
+SPLITS = ("train", "val", "test")
 KEY = ["sample_id", "fold", "seed", "modalities", "ablation", "split"]
 DEFAULTS = {"fold": "", "seed": "", "modalities": "all", "ablation": "offered", "split": "test"}
 
@@ -73,6 +74,8 @@ def kind_of(frame: pd.DataFrame, source: str = "predictions", kind: str | None =
 
 def _kind_of_columns(names: list[str], source: str) -> str:
     if "target" in names and "prob" in names:
+        if several := [n for n in names if n.startswith("prob_")]:
+            raise InputError(f"{source}: has columns prob and {several[0]}, of a binary and of another target; keep those of one.")
         return "binary"
     if "target" in names and "prediction" in names:
         return "regression"
@@ -165,6 +168,11 @@ def _with_keys(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     if nameless.any():
         raise InputError(f"{source}, row {int(np.argmax(nameless)) + 1}: sample_id is empty; every row needs the id of its sample.")
     columns: dict[str, Any] = {"sample_id": frame["sample_id"].astype(str)}
+    for name in ("modalities", "split"):
+        empty = frame[name].isna().to_numpy() if name in frame else np.zeros(len(frame), bool)
+        if empty.any() and not empty.all():
+            row = int(np.argmax(empty))
+            raise InputError(f"{source}, row {row + 1}: {name} is empty, but other rows have one; fill it in, or leave out the column.")
     for name, default in DEFAULTS.items():
         given = frame[name].astype(object) if name in frame else pd.Series(default, index=frame.index)
         columns[name] = _mapped(given, _text).fillna(default).astype(str)
@@ -180,10 +188,11 @@ def _with_keys(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         if several.any():
             row = int(np.argmax(several))
             raise InputError(f"{source}, row {row + 1}: {name}={frame[name].iloc[row]}; expected one text or number, not several.")
-    odd = ~columns["ablation"].isin(ABLATIONS)
-    if odd.any():
-        row = int(np.argmax(odd))
-        raise InputError(f"{source}, row {row + 1}: ablation={columns['ablation'].iloc[row]}; must be one of {', '.join(ABLATIONS)}.")
+    for name, allowed in (("ablation", ABLATIONS), ("split", SPLITS)):
+        odd = ~columns[name].isin(allowed)
+        if odd.any():
+            row = int(np.argmax(odd))
+            raise InputError(f"{source}, row {row + 1}: {name}={columns[name].iloc[row]}; must be one of {', '.join(allowed)}.")
     if "patient_id" in frame:
         known = frame["patient_id"].notna() & (frame["patient_id"].astype(str).str.strip() != "")
         columns["patient_id"] = _mapped(frame["patient_id"].astype(object), _text).where(known, None)
@@ -291,28 +300,29 @@ def _check_test_rows(frame: pd.DataFrame, kind: str, source: str) -> None:
         raise InputError(f"{source}: has no test rows (split has {there}); metrics are made from the rows with split=test.")
     names = {"multilabel": _columns(frame, "target_"), "survival": ["time", "event"]}.get(kind, ["target"])
     for name in names + ["patient_id"] * ("patient_id" in test):
-        values = test.groupby("sample_id", sort=False)[name].nunique(dropna=False)
+        values = frame.groupby("sample_id", sort=False)[name].nunique(dropna=False)
         if (values > 1).any():
             sample = values.index[int(np.argmax(values > 1))]
-            raise InputError(f"{source}: sample {sample!r} has different values of {name} in its test rows; one sample has one.")
+            raise InputError(f"{source}: sample {sample!r} has different values of {name} in its rows; one sample has one.")
     _check_sides(frame, source)
     _check_worth_scoring(test, kind, names, source)
 
 
 def _check_sides(frame: pd.DataFrame, source: str) -> None:
-    """No patient, of those that are known, may be tested by a model that was trained or chosen on him."""
-    if "patient_id" not in frame:
-        return
-    known = frame.loc[frame["patient_id"].notna(), ["patient_id", "fold", "seed", "split"]].drop_duplicates()
-    tested = known[known["split"] == "test"]
-    both = known[known["split"].isin(["train", "val"])].merge(tested, on=["patient_id", "fold", "seed"])
-    if len(both):
-        first = both.iloc[0]
-        where = "".join(f", {name} {first[name]}" for name in ("fold", "seed") if first[name] != "")
-        raise InputError(
-            f"{source}: patient {first['patient_id']!r} is on both sides, in {first['split_x']} and in test rows{where} "
-            f"({both['patient_id'].nunique()} patients are); split by patient, or leave such rows out."
-        )
+    """No sample, and no patient of those that are known, may be tested by a model that was trained or chosen on it."""
+    for column, what in (("sample_id", "sample"), ("patient_id", "patient")):
+        if column not in frame:
+            continue
+        known = frame.loc[frame[column].notna(), [column, "fold", "seed", "split"]].drop_duplicates()
+        tested = known[known["split"] == "test"]
+        both = known[known["split"].isin(["train", "val"])].merge(tested, on=[column, "fold", "seed"])
+        if len(both):
+            first, number = both.iloc[0], both[column].nunique()
+            where = "".join(f", {name} {first[name]}" for name in ("fold", "seed") if first[name] != "")
+            raise InputError(
+                f"{source}: {what} {first[column]!r} is on both sides, in {first['split_x']} and in test rows{where} "
+                f"({number} {what}{'s are' if number > 1 else ' is'}); split by {what}, or leave such rows out."
+            )
 
 
 def _check_worth_scoring(test: pd.DataFrame, kind: str, names: list[str], source: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from scipy import stats
 
 from mmdx.errors import InputError
+
+MOST_ORDERS = 50_000
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,9 @@ class RankTest:
     Attributes:
         ranks: mean rank [k] of each method, 1 the best; ties share the mean of their ranks.
         chi_squared, p_chi_squared: Friedman's statistic, corrected for ties, on k - 1 degrees of freedom.
-        f, p: Iman and Davenport's F on k - 1 and (k - 1)(N - 1) degrees of freedom, which is less conservative; p decides.
+        f: Iman and Davenport's, on k - 1 and (k - 1)(N - 1) degrees of freedom; infinite where all blocks agree.
+        p: decides; of few blocks exact, by all permutations within blocks, else of F, which is less conservative than the chi-squared.
+        exact: whether it is.
         blocks: number N of data sets, splits or seeds.
     """
 
@@ -26,6 +32,7 @@ class RankTest:
     p_chi_squared: float
     f: float
     p: float
+    exact: bool
     blocks: int
 
     @property
@@ -66,11 +73,30 @@ def friedman_nemenyi(values: np.ndarray, higher_is_better: bool = True) -> RankT
     chi_squared = float(between / spread) if spread > 0 else 0.0
     below = blocks * (methods - 1) - chi_squared
     f = (blocks - 1) * chi_squared / below if below > 1e-12 else np.inf
+    exact = exact_p(ranked)
     return RankTest(
         ranks,
         chi_squared,
         float(stats.chi2.sf(chi_squared, methods - 1)),
         float(f),
-        float(stats.f.sf(f, methods - 1, (methods - 1) * (blocks - 1))),
+        float(stats.f.sf(f, methods - 1, (methods - 1) * (blocks - 1))) if exact is None else exact,
+        exact is not None,
         blocks,
     )
+
+
+def exact_p(ranked: np.ndarray) -> float | None:
+    """The share of all permutations of ranks [N, k] within blocks whose mean ranks lie as far apart; None where they are too many to look at.
+
+    F is an approximation for many blocks: of two that agree it would say p = 0, where one of k! orders would agree by chance.
+    """
+    blocks, methods = ranked.shape
+    if math.factorial(methods) ** (blocks - 1) > MOST_ORDERS:
+        return None
+    sums = ranked[:1]  # which order the first block has makes no difference
+    for block in ranked[1:]:
+        orders = np.array(list(permutations(block)))
+        sums = (sums[:, None, :] + orders).reshape(-1, methods)
+    apart = ((sums - sums.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    own = ranked.sum(axis=0)
+    return float((apart >= ((own - own.mean()) ** 2).sum() - 1e-9).mean())

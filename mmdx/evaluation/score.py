@@ -17,6 +17,7 @@ from mmdx.evaluation.calibration_section import section as calibration
 from mmdx.evaluation.censoring import with_censoring
 from mmdx.evaluation.conformal_section import conformal
 from mmdx.evaluation.fingerprint import fingerprint, stale
+from mmdx.evaluation.group_audit import MINIMUM
 from mmdx.evaluation.groups_section import section as groups
 from mmdx.evaluation.kinds import KINDS, has_primary
 from mmdx.evaluation.metrics import EXTRA
@@ -268,8 +269,23 @@ def _sections(scorer: Scorer, test: pd.DataFrame, full: str) -> dict[str, Any]:
     for name, column in (("by_site", "meta_site"), ("by_fold", "fold")):
         if column in offered and offered[column].nunique() > 1:
             groups = offered[offered[column].notna()].groupby(column, sort=True)
-            sections[name] = {str(group): _subsets(scorer, rows) for group, rows in groups}
+            found = {str(group): _subsets(scorer, rows) for group, rows in groups}
+            sections[name] = {group: _without_small(subsets) for group, subsets in found.items()} if name == "by_site" else found
     return sections
+
+
+def _without_small(subsets: dict[str, Any]) -> dict[str, Any]:
+    """A site's entries, without the numbers where it has too few units to be judged."""
+    nothing = {"value": None, "low": None, "high": None, "method": None, "too_small": True}
+    return {
+        subset: {
+            name: entry
+            if entry["n_units"] >= MINIMUM
+            else {k: entry[k] for k in ("n", "unit", "n_units")} | nothing | {"reason": f"fewer than {MINIMUM} units ({entry['unit']})"}
+            for name, entry in entries.items()
+        }
+        for subset, entries in subsets.items()
+    }
 
 
 def _subsets(scorer: Scorer, rows: pd.DataFrame, whole: bool = False) -> dict[str, Any]:

@@ -34,8 +34,8 @@ TITLES = {
 NAMES = {"auroc": "AUROC", "qwk": "quadratic weighted kappa", "r2": "R2", "c_index": "C-index"}
 """How the metric that stands for a kind is called in sentences."""
 METHODS = {
-    "delong": "DeLong", "pairs": "DeLong", "wilson": "Wilson", "ratio": "ratio", "logit bootstrap": "logit bootstrap", "bca": "BCa bootstrap",
-    "percentile": "percentile bootstrap",
+    "delong": "DeLong", "pairs": "DeLong", "hybrid": "hybrid", "wilson": "Wilson", "ratio": "ratio", "logit bootstrap": "logit bootstrap",
+    "bca": "BCa bootstrap", "percentile": "percentile bootstrap",
 }  # fmt: skip
 CALIBRATION = {"slope": "slope", "intercept": "intercept", "ece_debiased": "debiased ECE"}
 GAPS = {
@@ -264,6 +264,8 @@ def _differences(metrics: Metrics) -> Iterator[str]:
             rest = " + ".join(m for m in metrics["modalities"] if m != modality)
             own = entry[primary]
             line = f"adding {modality} to {rest}: {NAMES[primary]} {_signed(own)} ({ablation}), {_count(own['n_units'], unit)}"
+            if own["low"] is not None and own["low"] == own["high"]:
+                line += ", as all units agree the interval says nothing"
             if complete := entry.get("complete"):
                 line += f"; where every modality is there {_signed(complete[primary])}, {_count(complete[primary]['n_units'], unit)}"
             yield line

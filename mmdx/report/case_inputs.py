@@ -128,7 +128,7 @@ def input_of(modality: str, given: Any, files: Files) -> Input:
         return Input(modality, kind, pieces=pieces(given["text"], given.get("spans") or []))
     if kind == "table":
         cells = [c for c in given.get("cells") or [] if isinstance(c, dict)]
-        return Input(modality, kind, cells=[(str(c.get("name", "")), str(c.get("value", "")), _weight(c.get("weight"))) for c in cells])
+        return Input(modality, kind, cells=[(str(c.get("name", "")), _cell(c.get("value")), _weight(c.get("weight"))) for c in cells])
     return Input(modality, "other", note=str(given.get("note", "not shown")))
 
 
@@ -160,6 +160,10 @@ def pieces(text: str, spans: Sequence[Any]) -> list[Piece]:
         out.append(Piece(text[start:end], min(LEVELS, 1 + int(LEVELS * abs(weight) / most * 0.999)), weight < 0))
         at = end
     return out + ([Piece(text[at:])] if at < len(text) or not out else [])
+
+
+def _cell(value: Any) -> str:
+    return "missing" if value is None else str(value)
 
 
 def _weight(weight: Any) -> float | None:

@@ -98,10 +98,10 @@ def subset(name: str) -> str:
     return joined(name.split("+"))
 
 
-def joined(words: Iterable[str]) -> str:
+def joined(words: Iterable[str], last: str = "and") -> str:
     """Words as a list in a sentence."""
     words = list(words)
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}" if words else ""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" {last} {words[-1]}" if words else ""
 
 
 def count(number: int, unit: str) -> str:

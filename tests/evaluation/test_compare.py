@@ -96,7 +96,7 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(folder_of, change, opt
     frame = made(n=80).drop(columns="oracle")
     runs = {"a": folder_of("a", frame), "b": folder_of("b", change(frame))}
     with pytest.raises(InputError, match=words) as told:
-        compare(runs, resamples=50, **options)
+        compare(runs, resamples=100, **options)
     assert "\n" not in str(told.value)
 
 

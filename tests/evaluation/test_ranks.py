@@ -62,3 +62,20 @@ def test_pairs_are_rejected_together_at_the_level():
 def test_too_few_are_refused(shape):
     with pytest.raises(InputError, match="needs at least 3 methods"):
         friedman_nemenyi(np.random.default_rng(0).normal(size=shape))
+
+
+def test_two_blocks_that_agree_are_no_proof():
+    """One of the six orders of three methods agrees with the first block's by chance, so that p is 1 in 6, not 0."""
+    found = friedman_nemenyi(np.array([[3.0, 2.0, 1.0], [0.9, 0.8, 0.7]]))
+    assert found.exact and found.p == pytest.approx(1 / 6, abs=1e-12) and np.isinf(found.f)
+
+
+def test_the_exact_p_of_a_published_table():
+    """Friedman's exact distribution of 3 methods on 5 blocks: P(chi-squared >= 6.4) = 0.039 (Hollander, Wolfe and Chicken 2014, table A.22)."""
+    ranks = np.array([[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 3, 2], [2, 1, 3]], float)
+    found = friedman_nemenyi(-ranks)
+    assert found.chi_squared == pytest.approx(6.4) and found.p == pytest.approx(0.039, abs=5e-4)
+
+
+def test_many_blocks_take_f():
+    assert not friedman_nemenyi(DEMSAR).exact

@@ -287,3 +287,34 @@ def test_names_and_groups_must_be_names(change, told):
         changed[name].iloc[0] = value[0] if isinstance(value, list) else value
     with pytest.raises(InputError, match=told):
         quick(frame.assign(**changed))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda t: t.assign(split=t["split"].replace("val", "validation")), "split=validation; must be one of train, val, test"),
+        (lambda t: t.assign(modalities=t["modalities"].where(t.index != 5)), "row 6: modalities is empty, but other rows have one"),
+        (lambda t: t.assign(split=t["split"].where(t.index != 0)), "row 1: split is empty"),
+        (lambda t: t.assign(prob_a=0.5), "has columns prob and prob_a, of a binary and of another target"),
+        (lambda t: pd.concat([t, t[t["split"] == "test"].assign(split="val")]).drop(columns="patient_id"), "on both sides, in val and in test rows"),
+    ],
+)
+def test_what_would_be_misread_is_refused(change, told):
+    with pytest.raises(InputError, match=told):
+        quick(change(made(n=40)))
+
+
+def test_a_site_with_few_patients_has_no_numbers():
+    frame = made(n=120, sites=2, patients=False)
+    few = set(frame["sample_id"].unique()[:9])
+    frame["meta_site"] = frame["meta_site"].where(~frame["sample_id"].isin(few), "tiny")
+    entry = quick(frame)["by_site"]["tiny"]["image"]["auroc"]
+    assert entry["value"] is None and entry["too_small"] and entry["reason"] == "fewer than 20 units (sample)"
+
+
+def test_a_label_without_a_labelled_test_row_is_left_out():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"sample_id": [f"s{i}" for i in range(80)], "meta_sex": rng.choice(["F", "M"], 80)})
+    frame = frame.assign(target_a=rng.integers(0, 2, 80), prob_a=rng.random(80), target_b=np.nan, prob_b=rng.random(80))
+    found = quick(frame)
+    assert found["test"]["all"]["auroc_b"]["value"] is None and "b" not in found["groups"]["outputs"]

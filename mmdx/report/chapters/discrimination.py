@@ -141,7 +141,8 @@ def _curves(run: RunFolder) -> Iterator[Block]:
 def _line(run: RunFolder, name: str, series: int, curve: Curves, metric: str) -> Curve:
     test = run.section("test")
     entry = test.get(name, {}).get(metric) if run.kind == "binary" else test.get(run.full, {}).get(f"{metric}_{name}")
-    label = (f"{number(entry['value'])} " if known(entry) else "") + (subset(name) if run.kind == "binary" else name)
+    rows = f" (n = {entry['n']:,})" if known(entry) and run.kind in ("binary", "multilabel") else ""
+    label = (f"{number(entry['value'])} " if known(entry) else "") + (subset(name) if run.kind == "binary" else name) + rows
     low, high = (curve.low, curve.high) if curve.resamples else ((), ())
     return Curve(label, curve.x, curve.y, low, high, series=series, width=1.1 if "+" in name and run.kind == "binary" else 1.5)
 
@@ -179,10 +180,13 @@ def primary_forest(run: RunFolder, sections: dict[str, str]) -> Drawing | None:
         for k, name in enumerate(found):
             entry = found[name].get(s, {}).get(metric)
             if entry is not None:
-                rows.append(Row(subset(s) if not rows or rows[-1].label != subset(s) or len(found) == 1 else "", entry, k))
+                label = f"{subset(s)} ({entry['n']:,})" if isinstance(entry.get("n"), int) else subset(s)
+                rows.append(Row(label if not rows or rows[-1].label != label or len(found) == 1 else "", entry, k))
     entries = [row.entry for row in rows]
     legend = [sections[name] for name in found] if len(found) > 1 else []
-    caption = f"Test rows, each subset of modalities; {rests_on(entries)}."
+    caption = f"Test rows, each subset of modalities on the rows that have any of it (their number in brackets); {rests_on(entries)}."
+    if len({entry.get("n") for entry in entries if entry}) > 1:
+        caption += " Subsets on different rows are not to be compared with each other; the differences are on common rows."
     if legend:
         caption += " Offered: the one trained model sees only the subset. Retrained: a model trained on the subset alone."
     return Drawing("subsets", f"{title(metric)} of every subset", caption, forest(rows, title(metric), legend=legend))

@@ -196,9 +196,10 @@ def harm_sentence(run: RunFolder) -> str:
         return ""
     n = entries["harmed"].get("n", harm.get("n"))
     rows = count(n, "row") if isinstance(n, int) else "rows"
-    named = _best([harm])
+    singles = dict.fromkeys(str(b["modality"]) for b in harm.get("best") or [] if "modality" in b)
+    named = joined(map(plain, singles), "or") + (" by fold and seed" if len(singles) > 1 else "")
     return (
-        f"In {percent(entries['harmed'])} of {rows} the best single modality{f', {plain(named)},' if named else ''} is right where all together are "
+        f"In {percent(entries['harmed'])} of {rows} the best single modality{f', {named},' if singles else ''} is right where all together are "
         f"wrong; the converse holds in {percent(entries['helped'])}."
     )
 

@@ -114,7 +114,7 @@ def _differences(run: RunFolder) -> Iterator[str]:
         yield f"{start} is worse with {joined(sides[-good])}."
     if sides[0]:
         includes = "the intervals include" if len(sides[0]) > 1 else "the interval includes"
-        yield f"The data do not show that the one model gains from being shown {joined(sides[0])}: {includes} zero."
+        yield f"The data do not show that the one model gains from being shown {joined(sides[0], 'or')}: {includes} zero."
     if unjudged:
         yield f"There is no interval to judge by what the one model gains from being shown {joined(unjudged)}."
 
@@ -164,6 +164,15 @@ def _conformal(run: RunFolder) -> Iterator[str]:
     wanted = 1 - float(section.get("alpha", 0.1))
     end = {1: ": more than asked for", -1: ": less than asked for, so they cannot be relied on here"}.get(beyond(coverage, wanted), "")
     yield f"Prediction sets meant to hold the truth in {100 * wanted:.0f} % of rows hold it in {percent(coverage)}{end}."
+    split = section["methods"]["split"]
+    parts = {f"class {plain(name)}": entry for name, entry in (split.get("by_class") or {}).items()}
+    parts |= {
+        f"{plain(column.removeprefix('meta_'))} {plain(group)}": entry
+        for column, own in (split.get("by_group") or {}).items()
+        for group, entry in own.items()
+    }
+    if short := [f"{name} ({percent(entry)})" for name, entry in parts.items() if known(entry) and beyond(entry, wanted) == -1]:
+        yield f"They hold it less often than that among rows of {joined(short[:6])}{' and more' if len(short) > 6 else ''}."
 
 
 def _harm(run: RunFolder) -> Iterator[str]:
