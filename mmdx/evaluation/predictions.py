@@ -300,29 +300,30 @@ def _check_test_rows(frame: pd.DataFrame, kind: str, source: str) -> None:
         raise InputError(f"{source}: has no test rows (split has {there}); metrics are made from the rows with split=test.")
     names = {"multilabel": _columns(frame, "target_"), "survival": ["time", "event"]}.get(kind, ["target"])
     for name in names + ["patient_id"] * ("patient_id" in test):
-        values = frame.groupby("sample_id", sort=False)[name].nunique(dropna=False)
+        values = frame.groupby(["sample_id", "split"], sort=False)[name].nunique(dropna=False)  # validation rows may be of another cohort
         if (values > 1).any():
-            sample = values.index[int(np.argmax(values > 1))]
-            raise InputError(f"{source}: sample {sample!r} has different values of {name} in its rows; one sample has one.")
+            sample, split = values.index[int(np.argmax(values > 1))]
+            raise InputError(f"{source}: sample {sample!r} has different values of {name} in its {split} rows; one sample has one.")
     _check_sides(frame, source)
     _check_worth_scoring(test, kind, names, source)
 
 
 def _check_sides(frame: pd.DataFrame, source: str) -> None:
-    """No sample, and no patient of those that are known, may be tested by a model that was trained or chosen on it."""
-    for column, what in (("sample_id", "sample"), ("patient_id", "patient")):
-        if column not in frame:
-            continue
-        known = frame.loc[frame[column].notna(), [column, "fold", "seed", "split"]].drop_duplicates()
-        tested = known[known["split"] == "test"]
-        both = known[known["split"].isin(["train", "val"])].merge(tested, on=[column, "fold", "seed"])
-        if len(both):
-            first, number = both.iloc[0], both[column].nunique()
-            where = "".join(f", {name} {first[name]}" for name in ("fold", "seed") if first[name] != "")
-            raise InputError(
-                f"{source}: {what} {first[column]!r} is on both sides, in {first['split_x']} and in test rows{where} "
-                f"({number} {what}{'s are' if number > 1 else ' is'}); split by {what}, or leave such rows out."
-            )
+    """No patient of those that are known, and without patients no sample, may be tested by a model that was trained or chosen on it.
+
+    A row whose patient is left empty may be of another cohort with the same names, as the validation rows are where a run is evaluated on other data.
+    """
+    column, what = ("patient_id", "patient") if "patient_id" in frame else ("sample_id", "sample")
+    known = frame.loc[frame[column].notna(), [column, "fold", "seed", "split"]].drop_duplicates()
+    tested = known[known["split"] == "test"]
+    both = known[known["split"].isin(["train", "val"])].merge(tested, on=[column, "fold", "seed"])
+    if len(both):
+        first, number = both.iloc[0], both[column].nunique()
+        where = "".join(f", {name} {first[name]}" for name in ("fold", "seed") if first[name] != "")
+        raise InputError(
+            f"{source}: {what} {first[column]!r} is on both sides, in {first['split_x']} and in test rows{where} "
+            f"({number} {what}{'s are' if number > 1 else ' is'}); split by {what}, or leave such rows out."
+        )
 
 
 def _check_worth_scoring(test: pd.DataFrame, kind: str, names: list[str], source: str) -> None:

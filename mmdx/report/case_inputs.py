@@ -128,7 +128,7 @@ def input_of(modality: str, given: Any, files: Files) -> Input:
         return Input(modality, kind, pieces=pieces(given["text"], given.get("spans") or []))
     if kind == "table":
         cells = [c for c in given.get("cells") or [] if isinstance(c, dict)]
-        return Input(modality, kind, cells=[(str(c.get("name", "")), _cell(c.get("value")), _weight(c.get("weight"))) for c in cells])
+        return Input(modality, kind, cells=[(str(c.get("name", "")), _cell(c.get("value", "")), _weight(c.get("weight"))) for c in cells])
     return Input(modality, "other", note=str(given.get("note", "not shown")))
 
 
