@@ -108,7 +108,10 @@ KEYS: dict[str, frozenset[str]] = {
         ]
     ),
     "training": frozenset(
-        ["encode_once", "modality_dropout", "fused_loss", "per_modality_loss", "order", "monitor", "mode", "patience", "checkpoint", "schedule"]
+        [
+            "encode_once", "stack", "modality_dropout", "fused_loss", "per_modality_loss", "order", "monitor", "mode", "patience", "checkpoint",
+            "schedule",
+        ]
     ),
     "evaluation": frozenset({"resamples"}),
     "cache": frozenset({"root", "gb"}),

@@ -219,9 +219,14 @@ def _optimizer(node: DictConfig, lr: float, weight_decay: float) -> Callable[[li
     return build
 
 
-def _store(cfg: DictConfig) -> PreparedStore:
-    root = Path(cfg.cache.root).expanduser() if cfg.cache.root else user_cache()
-    return PreparedStore(root / "prepared", cfg.cache.gb)
+def _cache_root(cfg: DictConfig) -> Path:
+    return Path(cfg.cache.root).expanduser() if cfg.cache.root else user_cache()
+
+
+def _stack(given: object) -> bool | None:
+    if given not in ("auto", True, False):
+        raise InputError(f"training.stack={given}: must be auto, true or false.")
+    return None if given == "auto" else bool(given)
 
 
 def study_from(cfg: DictConfig, folder: Path, resume: bool = False) -> Study:
@@ -239,7 +244,10 @@ def study_from(cfg: DictConfig, folder: Path, resume: bool = False) -> Study:
         ablation=cfg.ablation,
         on_error=cfg.data.on_error,
         cache_gb=0.0 if cfg.data.cache == "none" else cfg.data.cache_gb,
-        store=_store(cfg) if cfg.data.cache == "disk" else None,
+        store=PreparedStore(_cache_root(cfg) / "prepared", cfg.cache.gb) if cfg.data.cache == "disk" else None,
         encode_once=cfg.training.encode_once,
+        features=None if cfg.data.cache == "none" else _cache_root(cfg) / "features",
+        features_gb=cfg.cache.gb,
+        stack=_stack(cfg.training.stack),
         resume=resume,
     )

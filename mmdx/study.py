@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,19 @@ from mmdx.data.prepared_store import PreparedStore
 from mmdx.data.splits import Fold
 from mmdx.errors import InputError, SampleError
 from mmdx.files import write_atomically, write_json
-from mmdx.training.distributed import is_first, wait_for_all
-from mmdx.training.fit import TrainedModel, device_of, fit_model, load_model
-from mmdx.training.frozen import encode_once
+from mmdx.training.build import FITTED, build_model, load_transforms
+from mmdx.training.distributed import is_first, rank_and_world, wait_for_all
+from mmdx.training.feature_table import FeatureTable
+from mmdx.training.fit import TrainedModel, calibrate, device_of, fit_model, load_model
+from mmdx.training.frozen import EncodedCohort, encode_once
+from mmdx.training.heads import Head, needs_lightning, train_heads
 from mmdx.training.plan import ModelPlan, TrainingPlan
 from mmdx.training.predict import predict, subset_name, subsets
 from mmdx.types import Dataset, Simulated
 
 PREDICTIONS = "predictions.parquet"
+AT_ONCE = 1024
+"""Rows whose features are predicted from at once."""
 ABLATIONS = ("none", "offered", "retrained")
 
 
@@ -59,6 +66,8 @@ class Study:
         cache_gb: prepared inputs are kept in memory where they take no more than that, in GiB; 0 makes them anew each time.
         store: keeps prepared inputs on disk, for later runs too.
         encode_once: run the encoders, all frozen, once, and train on their features.
+        features: the folder that keeps these for later runs, and at most how many GiB of them; None keeps them for this run.
+        stack: whether heads on features are trained at once; None measures which is faster.
         resume: take over the models that the folder already has, and go on with one that was begun.
     """
 
@@ -73,6 +82,9 @@ class Study:
     cache_gb: float = 4.0
     store: PreparedStore | None = None
     encode_once: bool = False
+    features: Path | None = None
+    features_gb: float = 20.0
+    stack: bool | None = None
     resume: bool = False
     cohort: PreparedCohort = field(init=False)
     rows: np.ndarray = field(init=False)
@@ -99,22 +111,30 @@ class Study:
         """
         faults = list(getattr(self.dataset, "faults", []))
         stop_or_quarantine(faults, self.on_error)
-        transforms = {m: self.model.encoders[m].transform for m in sorted(self.model.encoders)}
-        self.cohort = PreparedCohort(self.dataset, transforms, self.cache_gb, self.model.sources, self.store)
-        rows = self.cohort.read(workers=self.training.num_workers)
+        rows = self._read()
         stop_or_quarantine(self.cohort.faults, self.on_error)
         self._write_quarantine(faults + self.cohort.faults)
         if not len(rows):
-            raise InputError(f"the data set has no usable sample for the modalities {', '.join(transforms)}; nothing to train on.")
+            raise InputError(f"the data set has no usable sample for the modalities {', '.join(self.cohort.transforms)}; nothing to train on.")
         if self.cohort.unused:
-            say(f"{self.cohort.unused} of {len(self.dataset)} samples have none of {', '.join(transforms)} and are left out.")
+            say(f"{self.cohort.unused} of {len(self.dataset)} samples have none of {', '.join(self.cohort.transforms)} and are left out.")
         encoded = self.model.task().encode(self.dataset.table.iloc[rows])
         self.target = np.zeros((len(self.dataset), *encoded.shape[1:]), encoded.dtype)
         self.target[rows] = encoded
         self.rows = rows
+
+    def _read(self) -> np.ndarray:
+        """The cohort's inputs, or features in their place, and the rows that can be used."""
+        workers = self.training.num_workers
         if self.encode_once:
             torch.manual_seed(self.seeds[0])  # for a frozen encoder without pretrained weights
-            self.cohort, self.model = encode_once(self.cohort, self.model, rows, device_of(self.training), self.training.batch_size)
+            self.cohort, self.model, rows = encode_once(
+                self.dataset, self.model, device_of(self.training), self.training.batch_size, workers, self.features, self.features_gb
+            )
+            return rows
+        transforms = {m: self.model.encoders[m].transform for m in sorted(self.model.encoders)}
+        self.cohort = PreparedCohort(self.dataset, transforms, self.cache_gb, self.model.sources, self.store)
+        return self.cohort.read(workers=workers)
 
     def _write_quarantine(self, faults: list[SampleError]) -> None:
         if faults and is_first():
@@ -152,8 +172,11 @@ class Study:
         if is_first():
             KeptFolds.of(folds, self.dataset.table, self.cohort.contents).write(self.folder)
         write_json_once(self.folder / "models.json", [self._describe(cell) for cell in cells])
-        frame = pd.concat([self.train(cell, f"model {i} of {len(cells)} ({cell.name})") for i, cell in enumerate(cells, 1)])
-        return self.finish(frame)
+        if self.encode_once and not (why := needs_lightning(self.training)) and rank_and_world()[1] == 1:
+            return self.finish(pd.concat(self._train_heads(cells)))
+        if self.encode_once and why:
+            say(f"{why}: the heads are trained by Lightning, one at a time.")
+        return self.finish(pd.concat([self.train(cell, f"model {i} of {len(cells)} ({cell.name})") for i, cell in enumerate(cells, 1)]))
 
     def evaluate(self, source: Path, everything: bool) -> pd.DataFrame:
         """Predictions of the models that another folder holds.
@@ -243,6 +266,41 @@ class Study:
             write_atomically(done, lambda path: frame.to_parquet(path, index=False))
         return frame
 
+    def _train_heads(self, cells: list[Cell]) -> list[pd.DataFrame]:
+        """Predictions of every model, from heads trained together where their shapes allow it."""
+        device = device_of(self.training)
+        assert isinstance(self.cohort, EncodedCohort)
+        done = {cell.name: self.folder / "models" / cell.name / PREDICTIONS for cell in cells}
+        groups: dict[tuple[Any, ...], list[Cell]] = {}
+        for cell in cells:
+            if not (self.resume and done[cell.name].exists()):
+                train = cell.fold.train[self.cohort.rows_with(cell.modalities)[cell.fold.train]]
+                task = self.model.task()
+                groups.setdefault((cell.modalities, len(train), json.dumps(task.fit(self.target[train]))), []).append(cell)
+        for (modalities, *_), own in groups.items():
+            started, table = time.monotonic(), FeatureTable(self.cohort, modalities)
+            heads = [self._head(cell, table) for cell in own]
+            how = train_heads(heads, self._plan(own[0]), self.training, table, self.target, device, self.stack)
+            say(f"{_trained(heads, self.training.monitor)} in {time.monotonic() - started:.0f} s{f'; {how}' if how else ''}")
+            for cell, head in zip(own, heads, strict=True):
+                trained = TrainedModel(head.model, head.task, head.transforms, device)
+                calibrate(trained, self.cohort, self.target, head.train, self.training, head.folder)
+                write_atomically(done[cell.name], partial(self.predict(cell, trained).to_parquet, index=False))
+        return [pd.read_parquet(done[cell.name]) for cell in cells]
+
+    def _head(self, cell: Cell, table: FeatureTable) -> Head:
+        """A model before it is trained, with a fitted state in its folder."""
+        has, plan, folder = self.cohort.rows_with(cell.modalities), self._plan(cell), self.folder / "models" / cell.name
+        train, val = (part[has[part]] for part in (cell.fold.train, cell.fold.val))
+        states: dict[str, Any] = table.fit(train)
+        transforms = load_transforms(plan, states)
+        torch.manual_seed(cell.seed)
+        task = plan.task()
+        fitted = {"inputs": states, "task": task.fit(self.target[train])}
+        model = build_model(plan, transforms, task.outputs)
+        write_json(folder / FITTED, fitted)
+        return Head(cell.name, cell.seed, train, val, model, task, transforms, folder)
+
     def load(self, source: Path, cell: Cell) -> TrainedModel:
         """The model of a cell that a run folder holds."""
         return load_model(source / "models" / cell.name, self._plan(cell), self.training)
@@ -259,7 +317,8 @@ class Study:
             rows = getattr(cell.fold, split)
             rows = rows[has[rows]]
             if len(rows):
-                batches = trained.batches(self.cohort, self.target, rows, self.training)
+                plan = replace(self.training, batch_size=max(AT_ONCE, self.training.batch_size)) if self.encode_once else self.training
+                batches = trained.batches(self.cohort, self.target, rows, plan)
                 frames.append(predict(trained.model, trained.task, batches, offered, trained.device).assign(split=split))
         frame = pd.concat(frames, ignore_index=True)
         kind = "retrained" if cell.retrained else "offered"
@@ -315,6 +374,13 @@ class Study:
         for name, group in frame.groupby("modalities"):
             oracle[group.index] = cohort.posterior(self._read_by(str(name).split("+")))[group["index"]]
         return oracle
+
+
+def _trained(heads: list[Head], monitor: str) -> str:
+    """What came of training some heads."""
+    epochs, best = (sorted({len(head.history) for head in heads}), sorted(head.best for head in heads))
+    spread = [f"{own[0]}" if own[0] == own[-1] else f"{own[0]} to {own[-1]}" for own in (epochs, [f"{value:.3f}" for value in best])]
+    return f"{heads[0].name if len(heads) == 1 else f'{len(heads)} models'}: {spread[0]} epochs, best {monitor} {spread[1]}"
 
 
 def plain_name(name: str, taken: set[str]) -> str:

@@ -39,6 +39,19 @@ class ModalityDropout:
         stays = [m for m, rate, draw in zip(there, rates, draws, strict=True) if draw >= rate]
         return stays or [there[last]]
 
+    def many(self, present: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """The same for many samples at once: of each modality whether it stays, bool [n], from whether the sample has it, bool [n]."""
+        names = sorted(present)
+        there = np.stack([present[m] for m in names], axis=1)
+        rates = np.array([self.rate.get(m, 0.0) if isinstance(self.rate, dict) else self.rate for m in names])
+        if not rates.any():
+            return dict(present)
+        stays = there & (rng.random(there.shape) >= rates)
+        one = np.where(there, rng.random(there.shape), -1.0).argmax(axis=1)  # drawn evenly of those that are there
+        lost = ~stays.any(axis=1) & there.any(axis=1)
+        stays[lost, one[lost]] = True
+        return {m: stays[:, k] for k, m in enumerate(names)}
+
 
 class Examples(TorchDataset[Example]):
     """Examples by ``(epoch, row)``; what is random is drawn from (seed, epoch, row), and epoch -1 draws nothing.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
@@ -24,8 +25,10 @@ Prepared = dict[str, list[Any]]
 """Of each modality a list of prepared inputs, one an item of the bag, empty where the sample lacks it."""
 
 
-Outcome = tuple[tuple[Prepared, str] | SampleError, str]
-"""The prepared inputs of a row and the hash of its raw ones, or its fault; and its name in the store, empty where it has none."""
+Digests = dict[str, str]
+"""Of each modality of the data set a hash of a row's raw input."""
+Outcome = tuple[tuple[Prepared, Digests] | SampleError, str]
+"""The prepared inputs of a row and the hashes of the raw ones, or its fault; and its name in the store, empty where it has none."""
 
 
 class PreparedCohort:
@@ -73,17 +76,18 @@ class PreparedCohort:
             workers: processes that read; 0 reads in threads of this one.
         """
         usable, size = [], 0
-        for done, (index, (outcome, name)) in enumerate(zip(progress(range(len(self.dataset))), self._outcomes(workers), strict=True)):
+        every = range(len(self.dataset))
+        for done, (index, (outcome, name)) in enumerate(zip(progress(every), self.outcomes(every, workers), strict=True)):
             if name:
                 self.stored[index] = name
             if isinstance(outcome, SampleError):
                 self.faults.append(outcome)
                 continue
-            prepared, content = outcome
+            prepared, digests = outcome
             if not any(prepared.values()):
                 self.unused += 1
                 continue
-            self.contents[index] = content
+            self.contents[index] = content_of(digests)
             usable.append(index)
             self.has[index] = [bool(prepared[m]) for m in self.transforms]
             size += _bytes(prepared)
@@ -91,10 +95,11 @@ class PreparedCohort:
                 self.memory_gb, self.kept = 0.0, {}
             if self.memory_gb:
                 self.kept[index] = prepared
-        self.fingerprint = self._fingerprint(usable)
+        self.fingerprint = self.fingerprint_of(usable)
         return np.array(usable, dtype=int)
 
-    def _fingerprint(self, rows: list[int]) -> str:
+    def fingerprint_of(self, rows: list[int]) -> str:
+        """Hash over the ids, targets and contents of some rows."""
         table = self.dataset.table.iloc[rows]
         targets = table[target_columns(table)].to_dict("records")
         said = sorted(f"{s}|{t}|{self.contents[i]}" for s, t, i in zip(table["sample_id"], targets, rows, strict=True))
@@ -105,17 +110,18 @@ class PreparedCohort:
         """Names rows for the store."""
         return Identity(self.dataset, self.transforms, self.sources)
 
-    def _outcomes(self, workers: int) -> Iterator[Outcome]:
+    def outcomes(self, rows: Sequence[int], workers: int = 0) -> Iterator[Outcome]:
+        """What is made of some rows, in their order, and their names in the store."""
         if workers:
             from torch.utils.data import DataLoader
 
-            rows: Any = _Outcomes(self)  # as good as a torch data set
-            for outcomes in DataLoader(rows, batch_size=8, num_workers=workers, collate_fn=list):
+            wanted: Any = _Outcomes(self, rows)  # as good as a torch data set
+            for outcomes in DataLoader(wanted, batch_size=8, num_workers=workers, collate_fn=list):
                 yield from outcomes
             return
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for start in range(0, len(self.dataset), PROBE):
-                yield from pool.map(self._outcome, range(start, min(start + PROBE, len(self.dataset))))
+            for start in range(0, len(rows), PROBE):
+                yield from pool.map(self._outcome, rows[start : start + PROBE])
 
     def _outcome(self, index: int) -> Outcome:
         """What is made of a row, and its name in the store."""
@@ -125,14 +131,14 @@ class PreparedCohort:
         if not name:
             return self._made(index), ""
         if (kept := self.store.get(name)) is not None:
-            return (kept["prepared"], kept["content"]), name
+            return (kept["prepared"], kept["digests"]), name
         outcome = self._made(index)
         if not isinstance(outcome, SampleError) and self.identity.of(index) == name:  # not changed while it was read
-            self.store.put(name, {"prepared": outcome[0], "content": outcome[1]})
+            self.store.put(name, {"prepared": outcome[0], "digests": outcome[1]})
         return outcome, name
 
-    def _made(self, index: int) -> tuple[Prepared, str] | SampleError:
-        """The prepared inputs of a row and the hash of the raw ones."""
+    def _made(self, index: int) -> tuple[Prepared, Digests] | SampleError:
+        """The prepared inputs of a row and the hashes of the raw ones."""
         try:
             sample = self.dataset[index]
             prepared = self._prepare(sample.inputs)
@@ -145,12 +151,7 @@ class PreparedCohort:
                 "Remove the row, or set data.on_error=quarantine to go on without it.",
                 sample_id=str(row["sample_id"]),
             )
-        content = hashlib.blake2b(digest_size=16)
-        for name in sorted(set(self.sources.values())):
-            content.update(f"{name}:".encode())
-            for raw in _bag(sample.inputs.get(name)):
-                _digest(raw, content.update)
-        return prepared, content.hexdigest()
+        return prepared, {name: _digest_of(sample.inputs.get(name)) for name in sorted(set(self.sources.values()))}
 
     def _named(self, fault: SampleError, index: int) -> SampleError:
         """A transform knows nothing of samples, so its faults get the name of the sample here."""
@@ -185,14 +186,19 @@ class PreparedCohort:
 class _Outcomes:
     """What a cohort makes of each row, for a loader's workers."""
 
-    def __init__(self, cohort: PreparedCohort) -> None:
-        self.cohort = cohort
+    def __init__(self, cohort: PreparedCohort, rows: Sequence[int]) -> None:
+        self.cohort, self.rows = cohort, rows
 
     def __len__(self) -> int:
-        return len(self.cohort.dataset)
+        return len(self.rows)
 
-    def __getitem__(self, index: int) -> Outcome:
-        return self.cohort._outcome(index)
+    def __getitem__(self, place: int) -> Outcome:
+        return self.cohort._outcome(self.rows[place])
+
+
+def content_of(digests: Digests) -> str:
+    """One hash of a row's raw inputs."""
+    return hashlib.blake2b(json.dumps(digests, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def stop_or_quarantine(faults: list[SampleError], on_error: str) -> None:
@@ -218,6 +224,13 @@ def _bytes(value: Any) -> int:
     if isinstance(value, list | tuple):
         return sum(_bytes(v) for v in value)
     return int(getattr(value, "nbytes", 0)) or (len(value) if isinstance(value, str) else 64)
+
+
+def _digest_of(raw: Any) -> str:
+    content = hashlib.blake2b(digest_size=16)
+    for part in _bag(raw):
+        _digest(part, content.update)
+    return content.hexdigest()
 
 
 def _digest(value: Any, update: Callable[[bytes], None]) -> None:

@@ -172,6 +172,11 @@ def binary_metrics(
     return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 
+def area_under_roc(target: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve of scores [n] of any scale, ties counting half; NaN with one class only."""
+    return weighted(BinaryMetrics(target, score, np.arange(len(target)), names=("auroc",)), np.ones(len(target)))["auroc"]
+
+
 def auroc(target: np.ndarray, prob: np.ndarray, weights: np.ndarray | None = None) -> float | None:
     """Area under the ROC curve, ties counting half; None with one class only."""
     return binary_metrics(target, prob, weights=weights)["auroc"]

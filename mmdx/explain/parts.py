@@ -44,8 +44,8 @@ def parts_of(study: Study, trained: TrainedModel, modality: str, raws: Any, attr
         prepared = study.cohort[attribution.index][modality]
     counts = [_count(transform, one) for one in prepared]
     if encoded:
-        _, mask = study.cohort[attribution.index][modality][0]
-        arrays = _tokens_by_item(arrays[0]["tokens"][: len(mask)].sum(axis=1)[mask], sum(counts))
+        tokens = study.cohort[attribution.index][modality][0]
+        arrays = _tokens_by_item(arrays[0]["tokens"][: len(tokens)].sum(axis=1), sum(counts))
     each = iter(arrays)
     if modality not in attribution.telling:
         each = iter([{} for _ in range(sum(counts))])

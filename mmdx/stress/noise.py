@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.data.collate import Example
-from mmdx.data.loading import Examples, loader
+from mmdx.data.loading import Examples, ModalityDropout, loader
 from mmdx.data.sampling import EpochSampler
 from mmdx.stress.tables import as_table
 from mmdx.study import Cell, Study
@@ -189,7 +189,7 @@ def noise(study: Study, cell: Cell, trained: TrainedModel, levels: Sequence[floa
     """
     has = study.cohort.rows_with(trained.model.modalities)
     rows, reference = np.sort(cell.fold.test[has[cell.fold.test]]), cell.fold.val[has[cell.fold.val]]
-    examples: Examples = trained.batches(study.cohort, study.target, rows, study.training).dataset  # type: ignore[assignment]
+    examples = Examples(study.cohort, trained.transforms, study.target, 0, ModalityDropout(0.0))
     chosen = reference[np.linspace(0, len(reference) - 1, min(REFERENCE, len(reference))).astype(int)]
     seen = [examples[-1, int(i)].items for i in chosen]
     by_modality = {m: disturbances(item for items in seen for item in items[m]) for m in trained.model.modalities}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
+from mmdx.evaluation.metrics import area_under_roc
 from mmdx.tasks.losses import CrossEntropy
 from mmdx.tasks.weights import balanced_weights, check_class_weight
 
@@ -75,7 +75,7 @@ class Binary(nn.Module):
 
     def score(self, logits: Tensor, target: Tensor) -> float:
         """Area under the ROC curve of logits [B, 1], the validation score."""
-        return float(roc_auc_score(target.numpy(), logits[:, 0].numpy()))
+        return area_under_roc(target.numpy(), logits[:, 0].numpy())
 
     def columns(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
         """The target column of the predictions table."""

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.distributions import Dirichlet, kl_divergence
 
 from mmdx.errors import InputError
+from mmdx.evaluation.metrics import area_under_roc
 from mmdx.tasks.multiclass import Multiclass
 
 SIDES = ["0", "1"]
@@ -88,7 +88,7 @@ class Evidential(Multiclass):
         alpha = self.alpha(logits)
         prob = (alpha / alpha.sum(dim=1, keepdim=True)).numpy()
         sides = [(target == c).numpy() for c in range(self.outputs)]
-        return float(np.mean([roc_auc_score(side, prob[:, c]) for c, side in enumerate(sides) if side.any() and not side.all()]))
+        return float(np.mean([area_under_roc(side, prob[:, c]) for c, side in enumerate(sides) if side.any() and not side.all()]))
 
     def columns(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
         """The target column of the predictions table."""

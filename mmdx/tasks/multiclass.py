@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
+from mmdx.evaluation.metrics import area_under_roc
 from mmdx.tasks.losses import CrossEntropy
 from mmdx.tasks.weights import balanced_weights, check_class_weight
 
@@ -80,7 +80,7 @@ class Multiclass(nn.Module):
         """Mean one-against-the-rest AUROC over the classes that occur in the target, the validation score."""
         sides = [(target == c).numpy() for c in range(self.outputs)]
         scores = logits.softmax(dim=1).numpy()
-        return float(np.mean([roc_auc_score(side, scores[:, c]) for c, side in enumerate(sides) if side.any() and not side.all()]))
+        return float(np.mean([area_under_roc(side, scores[:, c]) for c, side in enumerate(sides) if side.any() and not side.all()]))
 
     def columns(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
         """The target column of the predictions table."""

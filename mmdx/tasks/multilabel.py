@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
+from mmdx.evaluation.metrics import area_under_roc
 from mmdx.tasks.losses import CrossEntropy
 from mmdx.tasks.weights import check_class_weight
 
@@ -106,7 +106,7 @@ class Multilabel(nn.Module):
         for scores, label in zip(logits.numpy().T, target.numpy().T, strict=True):
             known = np.isin(label, (0, 1))
             if len(set(label[known].tolist())) == 2:
-                values.append(roc_auc_score(label[known], scores[known]))
+                values.append(area_under_roc(label[known], scores[known]))
         return float(np.mean(values)) if values else float("nan")
 
     def columns(self, table: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from mmdx.data.sampling import EpochSampler
 from mmdx.errors import InputError
 from mmdx.files import write_json
 from mmdx.training.build import FITTED, build_model, fit_transforms, load_transforms, load_weights, parameter_groups, read_fitted
-from mmdx.training.distributed import rank_and_world
+from mmdx.training.distributed import is_first, rank_and_world
+from mmdx.training.feature_table import FeatureBatches
+from mmdx.training.frozen import EncodedCohort
 from mmdx.training.model import MultimodalModel
 from mmdx.training.module import MultimodalModule
 from mmdx.training.plan import ModelPlan, TrainingPlan
@@ -70,8 +72,10 @@ class TrainedModel:
     def __init__(self, model: MultimodalModel, task: Task, transforms: Mapping[str, Transform], device: torch.device) -> None:
         self.model, self.task, self.transforms, self.device = model, task, dict(transforms), device
 
-    def batches(self, cohort: PreparedCohort, target: np.ndarray, rows: np.ndarray, plan: TrainingPlan) -> DataLoader[Batch]:
+    def batches(self, cohort: PreparedCohort, target: np.ndarray, rows: np.ndarray, plan: TrainingPlan) -> Iterable[Batch]:
         """Batches of some rows for evaluation, this process's share."""
+        if isinstance(cohort, EncodedCohort) and rank_and_world()[1] == 1:
+            return FeatureBatches(cohort, self.transforms, target, rows, plan.batch_size)
         examples = Examples(cohort, self.transforms, target, 0, ModalityDropout(0.0))
         return loader(examples, EpochSampler(rows, None, None, 0, *rank_and_world()), plan.batch_size, plan.num_workers)
 
@@ -124,11 +128,18 @@ def fit_model(
         trainer.fit(module, datamodule=batches, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
     load_weights(module, checkpoints / f"{training.checkpoint}.ckpt")
     trained = TrainedModel(module.model, task, transforms, trainer.strategy.root_device)
-    if isinstance(task, Calibrated):
-        states["task"] = task.calibrate(*outputs_of(trained.model, trained.batches(cohort, target, train, training), trained.device))
-        if trainer.is_global_zero:
-            write_json(folder / FITTED, states)
+    calibrate(trained, cohort, target, train, training, folder)
     return trained
+
+
+def calibrate(
+    trained: TrainedModel, cohort: PreparedCohort, target: np.ndarray, train: np.ndarray, training: TrainingPlan, folder: Path
+) -> None:
+    """Let a task that asks for it see the trained model's outputs on the training rows, and keep what it makes of them."""
+    if isinstance(trained.task, Calibrated):
+        found = trained.task.calibrate(*outputs_of(trained.model, trained.batches(cohort, target, train, training), trained.device))
+        if is_first():
+            write_json(folder / FITTED, read_fitted(folder) | {"task": found})
 
 
 def load_model(folder: Path, plan: ModelPlan, training: TrainingPlan) -> TrainedModel:

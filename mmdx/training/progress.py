@@ -12,6 +12,37 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
+class Bar:
+    """A bar on a terminal, nothing elsewhere; a context manager.
+
+    Args:
+        title: what is done.
+        total: in how many steps.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total = title, total
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> Bar:
+        if sys.stderr.isatty():
+            count = TextColumn("{task.completed} of {task.total} {task.fields[numbers]}")
+            columns = [TextColumn("{task.description}"), BarColumn(20), count, TimeRemainingColumn()]
+            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self.line = self.bar.add_task(self.title, total=self.total, numbers="")
+            self.bar.start()
+        return self
+
+    def step(self, numbers: str = "") -> None:
+        """One step further."""
+        if self.bar:
+            self.bar.update(self.line, advance=1, numbers=numbers)
+
+    def __exit__(self, *fault: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+
 class TrainingProgress(Callback):
     """A bar while training on a terminal, one line at the end in any case.
 

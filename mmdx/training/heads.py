@@ -1,0 +1,329 @@
+"""Fusion heads on features that were computed beforehand: many at once, without a loader and without a framework's cost for each step."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdx.data.sampling import ORDERS
+from mmdx.errors import InputError
+from mmdx.files import write_atomically
+from mmdx.training.build import parameter_groups
+from mmdx.training.feature_table import FeatureTable, scale, standardised
+from mmdx.training.model import MultimodalModel
+from mmdx.training.plan import ModelPlan, TrainingPlan
+from mmdx.training.progress import Bar
+from mmdx.training.stack import Engine, OneHead, Stack, loss_of
+from mmdx.types import Features, Task, Transform
+
+SIZES = (4, 8, 16, 32)
+"""Numbers of heads that are tried at once: the more the less a step costs each, until what it reads and writes leaves the cache."""
+VALIDATED = 8192
+"""Rows times heads of a batch for validation."""
+KEPT_READY = 2**28
+"""Bytes of features up to which they are standardised once, in memory."""
+Batch = tuple[dict[str, Features], dict[str, Tensor], Tensor]
+KNOWN = {"accelerator", "devices", "num_nodes", "strategy", "precision", "max_epochs", "accumulate_grad_batches", "gradient_clip_val",
+         "deterministic", "log_every_n_steps"}  # fmt: skip
+FOLLOWED = {"accumulate_grad_batches": ("1",), "num_nodes": ("1",), "precision": ("32-true", "32"), "devices": ("auto", "1"), "strategy": ("auto",)}
+"""Arguments of Lightning's trainer that are known here, and of some the values; with others, heads are trained by Lightning."""
+
+
+@dataclass
+class Head:
+    """One model to be trained.
+
+    Attributes:
+        name: what it is called.
+        seed: of order, dropout and modality dropout.
+        train, val: rows to train on and to choose the epoch by.
+        model: with features in the place of inputs; takes the weights of the epoch that is chosen.
+        task: fitted.
+        transforms: fitted, of each modality.
+        folder: takes checkpoints and logs.
+    """
+
+    name: str
+    seed: int
+    train: np.ndarray
+    val: np.ndarray
+    model: MultimodalModel
+    task: Task
+    transforms: dict[str, Transform]
+    folder: Path
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: float = float("nan")
+    best_epoch: int = -1
+    chosen: dict[str, Tensor] = field(default_factory=dict)
+    last: dict[str, Tensor] = field(default_factory=dict)
+    waited: int = 0
+
+
+def needs_lightning(training: TrainingPlan) -> str:
+    """Why heads are trained by Lightning and not here; "" where they are not."""
+    trainer = training.trainer
+    for name, value in trainer.items():
+        if name not in KNOWN:
+            return f"trainer.{name} is Lightning's"
+        if name in FOLLOWED and str(value) not in FOLLOWED[name]:
+            return f"trainer.{name}={value}"
+    if training.callbacks():
+        return "callbacks are Lightning's"
+    return "" if training.monitor in ("val/score", "val/loss", "train/loss") else f"training.monitor={training.monitor}"
+
+
+def train_heads(
+    heads: Sequence[Head],
+    plan: ModelPlan,
+    training: TrainingPlan,
+    table: FeatureTable,
+    target: np.ndarray,
+    device: torch.device,
+    stack: bool | None = None,
+) -> str:
+    """Train heads of one shape, choose each one's epoch, write its checkpoints and logs, and say how it was done.
+
+    Args:
+        heads: with as many training rows each, and tasks of one fitted state.
+        plan: what they are made of.
+        training: how they are trained.
+        table: the features.
+        target: encoded targets of every row of the data set.
+        device: where they are trained.
+        stack: train them at once, or one at a time; None measures which is faster.
+
+    Raises:
+        InputError: where the outputs of a head are not finite.
+    """
+    size, told = 1, ""
+    if len(heads) > 1 and stack is not False:
+        size, told = _stacking(heads, plan, training, table, target, device, stack)
+    groups = [list(heads[i : i + size]) for i in range(0, len(heads), size)]
+    with Bar("training", sum(_steps(group[0], training) for group in groups)) as bar:
+        for group in groups:
+            _fit(group, _engine(group, plan, training), training, table, target, device, bar)
+    return told
+
+
+def _steps(head: Head, training: TrainingPlan) -> int:
+    return int(training.trainer.get("max_epochs", 10)) * -(-len(head.train) // training.batch_size)
+
+
+def _engine(heads: Sequence[Head], plan: ModelPlan, training: TrainingPlan) -> Engine:
+    """What takes the steps of some heads."""
+    steps = _steps(heads[0], training)
+    parts: Any = (
+        _fused(training.optimizer),
+        lambda optimizer: training.schedule(optimizer, steps),
+        loss_of(heads[0].task, training.fused_loss, training.per_modality_loss),
+        training.trainer.get("gradient_clip_val"),
+    )
+    groups = [_named_groups(head.model, plan, training) for head in heads]
+    if len(heads) > 1:
+        return Stack([head.model.fusion for head in heads], groups, *parts)
+    return OneHead(heads[0].model.fusion, groups[0], *parts)
+
+
+def _named_groups(model: MultimodalModel, plan: ModelPlan, training: TrainingPlan) -> list[dict[str, Any]]:
+    names = {parameter: name for name, parameter in model.fusion.named_parameters()}
+    groups = parameter_groups(model, plan, training.lr, training.weight_decay)
+    return [group | {"params": [names[p] for p in group["params"]]} for group in groups]
+
+
+def _fused(optimizer: Any) -> Any:
+    """The optimiser's fused form where it has one and nothing else was asked for."""
+    kind, settings = getattr(optimizer, "func", optimizer), getattr(optimizer, "keywords", {})
+    fused = "fused" in inspect.signature(kind).parameters and not {"fused", "foreach"} & set(settings)
+    return (lambda groups: optimizer(groups, fused=True)) if fused else optimizer
+
+
+def _stacking(
+    heads: Sequence[Head],
+    plan: ModelPlan,
+    training: TrainingPlan,
+    table: FeatureTable,
+    target: np.ndarray,
+    device: torch.device,
+    asked: bool | None,
+) -> tuple[int, str]:
+    """How many heads are trained at once, by the time of a few steps, and why."""
+    some = [copy.copy(head) for head in heads[: max(SIZES)]]
+    for head in some:
+        head.model = copy.deepcopy(head.model)
+    batches, name = Batches(some, table, target, device), type(heads[0].model.fusion).__name__
+    times: dict[int, float] = {}
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for size in (1, *(size for size in sorted({min(size, len(some)) for size in SIZES}) if size > 1)):
+            own = some[:size]
+            batch = batches(own, np.stack([head.train[: training.batch_size] for head in own]))
+            try:
+                times[size] = _seconds(_engine(own, plan, training), batch, device) / size
+            except (RuntimeError, NotImplementedError) as fault:
+                told = f"{name} cannot be stacked ({str(fault).strip().splitlines()[0].rstrip('.')})"
+                if asked:
+                    raise InputError(f"training.stack=true: {told}; set it to auto.") from None
+                return 1, f"one head at a time, as {told}"
+    best = min(times, key=lambda size: times[size] if size > 1 or not asked else np.inf)
+    if best > 1:
+        return best, f"{best} heads at once, {times[1] / times[best]:.1f} times as fast as one at a time"
+    other = min(times[size] for size in times if size > 1)
+    return 1, f"one head at a time, {other / times[1]:.1f} times as fast as several at once"
+
+
+def _seconds(engine: Engine, batch: Batch, device: torch.device, repeats: int = 5) -> float:
+    """The fastest of a few steps."""
+    engine.begin([0] * engine.size, 0)
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        engine.step(*batch)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+class Batches:
+    """Batches of heads' own rows from one table of features, standardised as each head's transforms say.
+
+    Args:
+        heads: they share shapes, and may differ in their folds.
+        table: the features.
+        target: encoded targets of every row of the data set.
+        device: where batches go.
+    """
+
+    def __init__(self, heads: Sequence[Head], table: FeatureTable, target: np.ndarray, device: torch.device) -> None:
+        self.table, self.target, self.device = table, target, device
+        states = [{m: (t.mean.tobytes(), t.sd.tobytes()) for m, t in head.transforms.items()} for head in heads]  # type: ignore[attr-defined]
+        self.ready = table.bytes <= KEPT_READY and all(state == states[0] for state in states)
+        if self.ready:
+            self.table = table.standardised(heads[0].transforms)
+
+    def __call__(self, heads: Sequence[Head], rows: np.ndarray, kept: Mapping[str, np.ndarray] | None = None) -> Batch:
+        """Features, presence and targets [E, B, ...] of rows [E, B]; ``kept`` says what modality dropout leaves."""
+        features = self.table.features(rows)
+        if not self.ready:
+            features = {m: Features(standardised(f.tokens, *scale([h.transforms[m] for h in heads])), f.mask) for m, f in features.items()}
+        moved = {m: Features(f.tokens.to(self.device), f.mask.to(self.device)) for m, f in features.items()}
+        present = {m: torch.from_numpy(here).to(self.device) for m, here in (self.table.present(rows) if kept is None else kept).items()}
+        return moved, present, torch.as_tensor(self.target[rows]).to(self.device)
+
+
+def _fit(
+    heads: list[Head], engine: Engine, training: TrainingPlan, table: FeatureTable, target: np.ndarray, device: torch.device, bar: Bar
+) -> None:
+    """Train some heads at once, each until its own end."""
+    for head in heads:
+        head.model.to(device)
+    batches = Batches(heads, table, target, device)
+    epochs = int(training.trainer.get("max_epochs", 10))
+    active, sign = list(heads), 1.0 if training.mode == "max" else -1.0
+    for epoch in range(epochs):
+        engine.begin([head.seed for head in active], epoch)
+        rows = np.stack([_order(head, training, target, epoch) for head in active])
+        kept = [_kept(head, training, table, own, epoch) for head, own in zip(active, rows, strict=True)]
+        present = {m: np.stack([own[m] for own in kept]) for m in kept[0]}
+        total = torch.zeros(len(active), device=device)
+        for start in range(0, rows.shape[1], training.batch_size):
+            some = slice(start, start + training.batch_size)
+            batch = batches(active, rows[:, some], {m: here[:, some] for m, here in present.items()})
+            total += engine.step(*batch) * batch[2].shape[1]
+            bar.step()
+        stopped = _validated(active, engine, training, batches, epoch, (total / rows.shape[1]).tolist(), sign)
+        for e, head in enumerate(active):
+            if e in stopped or epoch + 1 == epochs:
+                head.last = engine.state(e)
+                _finish(head, training)
+        active = [head for e, head in enumerate(active) if e not in stopped]
+        if not active:
+            return
+        if stopped:
+            engine.keep([e for e in range(engine.size) if e not in stopped])
+
+
+def _order(head: Head, training: TrainingPlan, target: np.ndarray, epoch: int) -> np.ndarray:
+    strata = head.task.strata(target)[head.train]
+    return head.train[ORDERS[training.order](strata, np.random.default_rng([head.seed, epoch]))]
+
+
+def _kept(head: Head, training: TrainingPlan, table: FeatureTable, rows: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
+    """What of each row's modalities is left by modality dropout."""
+    return training.modality_dropout.many(table.present(rows), np.random.default_rng([head.seed, epoch, 1]))
+
+
+def _validated(
+    heads: Sequence[Head],
+    engine: Engine,
+    training: TrainingPlan,
+    batches: Batches,
+    epoch: int,
+    losses: Sequence[float],
+    sign: float,
+) -> set[int]:
+    """Measure every head after an epoch, keep its weights where they are the best so far, and return those that stop here."""
+    stopped = set()
+    for some in _of_one_fold(heads):
+        logits = _logits(heads, some, engine, batches)
+        wanted = torch.as_tensor(batches.target[heads[some[0]].val])
+        for e, own in zip(some, logits, strict=True):
+            head = heads[e]
+            if not torch.isfinite(own).all():
+                raise InputError(
+                    f"{head.name}: training diverged in epoch {epoch}: the model's outputs are not finite. Lower optimizer.lr, set "
+                    "trainer.gradient_clip_val=1.0, or look for extreme values in the data."
+                )
+            found = {"train/loss": losses[e], "val/loss": float(head.task.loss(own, wanted)), "val/score": head.task.score(own, wanted)}
+            head.history.append(found)
+            value = found[training.monitor]
+            if sign * value > sign * head.best or head.best_epoch < 0:
+                head.best, head.best_epoch, head.waited = value, epoch, 0
+                head.chosen = engine.state(e)
+            else:
+                head.waited += 1
+            if training.patience is not None and (head.waited >= training.patience or not np.isfinite(value)):
+                stopped.add(e)
+    return stopped
+
+
+def _of_one_fold(heads: Sequence[Head]) -> Iterator[list[int]]:
+    """Places of the heads that are validated on the same rows."""
+    found: dict[bytes, list[int]] = {}
+    for e, head in enumerate(heads):
+        found.setdefault(head.val.tobytes(), []).append(e)
+    yield from found.values()
+
+
+@torch.no_grad()
+def _logits(heads: Sequence[Head], some: list[int], engine: Engine, batches: Batches) -> Tensor:
+    """Logits [e, n, K] of heads of one fold on their validation rows."""
+    rows, parts = heads[some[0]].val, []
+    size = max(1, VALIDATED // len(some))
+    for start in range(0, len(rows), size):
+        features, present, _ = batches([heads[some[0]]], rows[None, start : start + size])
+        own = {m: Features(f.tokens[0], f.mask[0]) for m, f in features.items()}
+        parts.append(engine.logits(some, own, {m: here[0] for m, here in present.items()}).float().cpu())
+    return torch.cat(parts, dim=1)
+
+
+def _finish(head: Head, training: TrainingPlan) -> None:
+    """Write checkpoints and logs, and put the chosen weights into the model."""
+    own = {f"task.{key}": tensor.cpu() for key, tensor in head.task.state_dict().items()} if isinstance(head.task, torch.nn.Module) else {}
+    for name, state, epoch in (("best", head.chosen, head.best_epoch), ("last", head.last, len(head.history) - 1)):
+        kept = {f"model.fusion.{key}": tensor.cpu() for key, tensor in state.items()} | own
+        write_atomically(head.folder / "checkpoints" / f"{name}.ckpt", partial(torch.save, {"epoch": epoch, "state_dict": kept}))
+    for logger in training.loggers(head.folder):
+        for epoch, found in enumerate(head.history):
+            logger.log_metrics({"epoch": epoch, **found}, step=epoch)
+        logger.finalize("success")
+    head.model.fusion.load_state_dict(head.chosen if training.checkpoint == "best" else head.last)

@@ -1,0 +1,175 @@
+"""Facts about heads on frozen features: trained at once or alone they end with the same weights, those of Lightning; features are encoded once."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toy import Line, Numbers, training_plan
+
+from mmdx.data.loading import ModalityDropout
+from mmdx.data.splits import HoldOut, KFold
+from mmdx.encoders.tuning import Frozen
+from mmdx.errors import InputError
+from mmdx.fusion.concat import Concatenation
+from mmdx.fusion.gated import GatedMultimodalUnit
+from mmdx.fusion.late import MeanOfLogits
+from mmdx.fusion.tokens import JointTransformer
+from mmdx.study import Study
+from mmdx.tasks.binary import Binary
+from mmdx.training.plan import EncoderPlan, ModelPlan
+
+FUSIONS = {
+    "concat": partial(Concatenation, hidden=8, dropout=0.0),
+    "gated": partial(GatedMultimodalUnit, hidden=8),
+    "late": MeanOfLogits,
+    "tokens": partial(JointTransformer, hidden=8, heads=2, dropout=0.0),
+}
+
+
+class Named(Numbers):
+    """Numbers whose rows a cache knows again."""
+
+    def made_from(self, index: int) -> str:
+        return f"{self.values[index].tolist()} {self.missing[index]}"
+
+
+class Counting(Line):
+    """Counts what it encodes."""
+
+    seen = 0
+
+    def forward(self, items: torch.Tensor):
+        Counting.seen += len(items)
+        return super().forward(items)
+
+
+def model_plan(fusion="concat", encoder=Line):
+    return ModelPlan({m: EncoderPlan(lambda transform: encoder(), tuning=Frozen()) for m in Numbers.modalities}, FUSIONS[fusion], Binary)
+
+
+def optimizer_of(fusion):
+    """Attention does not depend on the bias of its keys: Adam would make steps of its gradient, which is rounding alone."""
+    return partial(torch.optim.SGD, momentum=0.9) if fusion == "tokens" else torch.optim.AdamW
+
+
+def quiet(**changes):
+    """Nothing random but the start and the order."""
+    return training_plan(**{"modality_dropout": ModalityDropout(0.0), "trainer": {"gradient_clip_val": 0.5, "max_epochs": 4}} | changes)
+
+
+def run(folder, fusion="concat", training=None, dataset=None, split=None, encoder=Line, **settings):
+    made = Study(dataset or Named(), model_plan(fusion, encoder), training or quiet(), split or HoldOut(), folder, encode_once=True, **settings)
+    return made, made.run()
+
+
+def weights(folder, name="model", which="best"):
+    return torch.load(folder / "models" / name / "checkpoints" / f"{which}.ckpt", weights_only=True)["state_dict"]
+
+
+def far(one, other):
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_head_is_the_one_that_lightning_trains(tmp_path, fusion, monkeypatch):
+    training = quiet(optimizer=optimizer_of(fusion))
+    _, frame = run(tmp_path / "here", fusion, training)
+    with monkeypatch.context() as patch:
+        patch.setattr("mmdx.study.needs_lightning", lambda training: "asked")
+        _, other = run(tmp_path / "there", fusion, training)
+    for which in ("best", "last"):
+        assert far(weights(tmp_path / "here", which=which), weights(tmp_path / "there", which=which)) < 1e-5
+    assert frame.drop(columns="prob").equals(other.drop(columns="prob"))
+    np.testing.assert_allclose(frame["prob"], other["prob"], atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_stacked_heads_are_those_trained_alone(tmp_path, fusion):
+    for stack in (True, False):
+        run(tmp_path / str(stack), fusion, quiet(optimizer=optimizer_of(fusion)), seeds=(0, 1, 2), split=KFold(folds=2), stack=stack)
+    names = [f"seed{seed}-fold{fold}" for seed in range(3) for fold in range(2)]
+    assert max(far(weights(tmp_path / "True", name), weights(tmp_path / "False", name)) for name in names) < 1e-5
+    assert far(weights(tmp_path / "True", names[0]), weights(tmp_path / "True", names[2])) > 1e-3
+
+
+def test_heads_stop_early_each_for_itself(tmp_path):
+    training = quiet(patience=2, lr=0.3, trainer={"max_epochs": 12, "gradient_clip_val": 0.5})
+    seeds = tuple(range(8))
+    for stack in (True, False):
+        run(tmp_path / str(stack), training=training, seeds=seeds, stack=stack)
+    epochs = []
+    for seed in seeds:
+        both = [torch.load(tmp_path / s / "models" / f"seed{seed}" / "checkpoints" / "last.ckpt", weights_only=True) for s in ("True", "False")]
+        assert both[0]["epoch"] == both[1]["epoch"] and far(both[0]["state_dict"], both[1]["state_dict"]) < 1e-4
+        epochs.append(both[0]["epoch"])
+    assert len(set(epochs)) > 1 and min(epochs) < 11
+
+
+def test_the_same_run_gives_the_same_bits(tmp_path):
+    training = training_plan(modality_dropout=ModalityDropout(0.3))
+    frames = [run(tmp_path / name, "tokens", training, seeds=(0, 1), stack=True)[1] for name in "ab"]
+    assert frames[0].equals(frames[1])
+
+
+def test_a_head_that_cannot_be_stacked_is_trained_alone_and_it_is_said(tmp_path, capsys):
+    training = quiet(per_modality_loss=0.5)
+    run(tmp_path / "auto", "late", training, seeds=(0, 1))
+    assert "one head at a time, as MeanOfLogits cannot be stacked" in capsys.readouterr().out
+    with pytest.raises(InputError, match="training.stack=true: MeanOfLogits cannot be stacked"):
+        run(tmp_path / "asked", "late", training, seeds=(0, 1), stack=True)
+
+
+def test_features_are_encoded_once_and_again_only_where_a_sample_changed(tmp_path):
+    data, cache = Named(), tmp_path / "cache"
+
+    def encoded(name, dataset):
+        Counting.seen = 0
+        return run(tmp_path / name, dataset=dataset, encoder=Counting, features=cache)[1], Counting.seen
+
+    first, every = encoded("first", data)
+    assert every == sum((data.missing != m).sum() for m in (0, 1))
+    again, none = encoded("again", data)
+    assert none == 0 and again.equals(first)
+    data.values[7] += 1.0
+    _, one = encoded("changed", data)
+    assert one == sum(data.missing[7] != m for m in (0, 1))
+
+
+def test_other_weights_or_a_broken_file_are_not_taken_for_the_same(tmp_path):
+    class Wider(Counting):
+        def __init__(self):
+            super().__init__()
+            nn.init.constant_(self.body[0].bias, 1.0)
+
+    cache = tmp_path / "cache"
+    first = run(tmp_path / "a", encoder=Counting, features=cache)[1]
+    Counting.seen = 0
+    run(tmp_path / "b", encoder=Wider, features=cache)
+    assert Counting.seen > 0
+    for file in cache.rglob("tokens.npy"):
+        file.write_bytes(file.read_bytes()[:-20])
+    assert run(tmp_path / "c", encoder=Counting, features=cache)[1].equals(first)
+
+
+def test_fingerprints_and_contents_are_those_of_a_run_without_features(tmp_path):
+    made, _ = run(tmp_path / "a", features=tmp_path / "cache")
+    cached, _ = run(tmp_path / "b", features=tmp_path / "cache")
+    plain = Study(Named(), model_plan(), quiet(), HoldOut(), tmp_path / "c")
+    plain.prepare()
+    assert made.cohort.fingerprint == cached.cohort.fingerprint == plain.cohort.fingerprint and cached.cohort.contents == plain.cohort.contents
+
+
+def test_modality_dropout_of_many_samples_is_that_of_each():
+    rng = np.random.default_rng(0)
+    present = {m: rng.random(40_000) < 0.7 for m in "abc"}
+    dropout = ModalityDropout({"a": 0.5, "b": 0.2, "c": 0.9})
+    many = dropout.many(present, np.random.default_rng(1))
+    each = [dropout([m for m in "abc" if present[m][i]], rng) for i in range(40_000) if any(present[m][i] for m in "abc")]
+    for m in "abc":
+        assert not (many[m] & ~present[m]).any()
+        assert many[m].sum() / 40_000 == pytest.approx(sum(m in stays for stays in each) / 40_000, abs=0.01)
+    there, left = (np.any([own[m] for m in "abc"], axis=0) for own in (present, many))
+    assert (there == left).all()
