@@ -96,8 +96,8 @@ def _flat(node: Any, key: str) -> dict[str, Any]:
     return {k: v for name, part in node.items() for k, v in _flat(part, f"{key}.{name}" if key else str(name)).items()}
 
 
-def finish(study: Study, cfg: DictConfig) -> None:
-    """Score the folder's predictions and print the table."""
+def finish(study: Study, cfg: DictConfig, brief: bool = False) -> None:
+    """Score the folder's predictions and print the table; in brief their discrimination alone, without the table."""
     from mmdx.evaluation.score import score_folder
     from mmdx.evaluation.table import print_results
 
@@ -108,9 +108,11 @@ def finish(study: Study, cfg: DictConfig) -> None:
         resamples=cfg.evaluation.resamples,
         unit_name=getattr(study.dataset, "unit", None),
         optimum=study.optimum(),
+        brief=brief,
     )
-    print_results(metrics)
-    print(f"run folder: {study.folder}")
+    if not brief:
+        print_results(metrics)
+        print(f"run folder: {study.folder}")
 
 
 def validation_score(validation: pd.DataFrame, kind: str) -> float | None:

@@ -86,6 +86,7 @@ class Study:
     features_gb: float = 20.0
     stack: bool | None = None
     resume: bool = False
+    prepared: bool = field(default=False, init=False)
     cohort: PreparedCohort = field(init=False)
     rows: np.ndarray = field(init=False)
     target: np.ndarray = field(init=False)
@@ -103,12 +104,20 @@ class Study:
         """What is predicted, as the task says."""
         return self.model.task().kind
 
+    def take_over(self, other: Study) -> None:
+        """Use what another study has prepared, of the same data, encoders, task and seeds, in the place of preparing it again."""
+        self.cohort, self.rows, self.target, self.prepared = other.cohort, other.rows, other.target, True
+        self.model = replace(self.model, encoders=other.model.encoders)
+
     def prepare(self) -> None:
-        """Read every sample once, set faulty ones aside or stop, and encode targets.
+        """Read every sample once, set faulty ones aside or stop, and encode targets; once.
 
         Raises:
             InputError: the first fault, unless samples are quarantined; or a target that does not fit the task.
         """
+        if self.prepared:
+            return
+        self.prepared = True
         faults = list(getattr(self.dataset, "faults", []))
         stop_or_quarantine(faults, self.on_error)
         rows = self._read()

@@ -22,14 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from sklearn.metrics import roc_auc_score
 
-from mmdx.commands.hydra_app import config_folder, telling
-from mmdx.configuration import check_config, resolved
+from mmdx.commands.hydra_app import composed, telling
 from mmdx.data.splits import Fold, Nested
 from mmdx.errors import InputError
 from mmdx.files import write_json, write_text
@@ -38,17 +36,6 @@ from mmdx.run import CONFIG, finish
 from mmdx.study import Cell, Study
 
 TUNABLE = ("training.", "optimizer.", "trainer.", "fusion.")
-
-
-def config_of(overrides: list[str]) -> DictConfig:
-    """A checked config, as the command line would make it."""
-    try:
-        with initialize_config_dir(config_folder(), version_base="1.3"):
-            cfg = resolved(compose("train", overrides=overrides))
-    except HydraException as fault:
-        raise InputError(" ".join(str(fault.__cause__ or fault).split())) from None
-    check_config(cfg)
-    return cfg
 
 
 def combinations(grid: list[str]) -> list[list[str]]:
@@ -97,8 +84,8 @@ def tune(run: Path, grid: list[str], inner: int, overrides: list[str], criterion
     if (run / CONFIG).exists():
         raise InputError(f"{run}: already holds a run; choose another folder.")
     tried = combinations(grid)
-    base = config_of(overrides)
-    variants = [config_of([*overrides, *changes]) for changes in tried]
+    base = composed(overrides)
+    variants = [composed([*overrides, *changes]) for changes in tried]
     study = study_from(base, run)
     study.prepare()
     if base.task._target_.rpartition(".")[2] != "Binary" or len(study.seeds) > 1:

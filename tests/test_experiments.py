@@ -33,7 +33,9 @@ def test_experiment_opens_with_its_command_and_what_to_expect(path):
     assert "Expect:" in head and "Printed by:" in head and "two CPU cores" in head
 
 
-@pytest.mark.parametrize("name", [p.stem for p in EXPERIMENTS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(p.stem, marks=[pytest.mark.slow] if p.stem in ("xray_text_pretrained", "xray_text_features") else []) for p in EXPERIMENTS]
+)
 def test_experiment_trains_on_the_simulated_cohort(name, tmp_path):
     cfg = config(f"+experiment={name}", *SMOKE)
     metrics = score(study_from(cfg, tmp_path).run(), resamples=20)

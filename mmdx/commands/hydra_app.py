@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdx.errors import InputError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig, ListConfig
 
 
 def config_folder() -> str:
@@ -15,6 +18,37 @@ def config_folder() -> str:
     package = Path(__file__).resolve().parent.parent
     inside = package / "conf"
     return str(inside if inside.is_dir() else package.parent / "conf")
+
+
+def composed(overrides: list[str], check: bool = True, fusion: DictConfig | ListConfig | None = None) -> DictConfig:
+    """A config as the command line of train.py would make it.
+
+    Args:
+        overrides: of its command line.
+        check: whether every key and value is checked.
+        fusion: takes the place of the config's own where it is given.
+
+    Raises:
+        InputError: where Hydra refuses the overrides, or a check does.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import open_dict
+
+    from mmdx.configuration import check_config, resolved
+
+    try:
+        with initialize_config_dir(config_folder(), version_base="1.3"):
+            cfg = compose("train", overrides=overrides)
+    except HydraException as fault:
+        raise InputError(" ".join(str(fault.__cause__ or fault).split())) from None
+    if fusion is not None:
+        with open_dict(cfg):
+            cfg.fusion = fusion
+    cfg = resolved(cfg)
+    if check:
+        check_config(cfg)
+    return cfg
 
 
 def telling(job: Callable[[], Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,8 +67,10 @@ class MelSpectrum:
         points = _fft_points(frame, rate, (self.high - self.low) / (self.bands + 1))
         frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[::hop]  # [F, frame]
         window = signal.get_window("hann", frame).astype(np.float32)
-        power = np.abs(fft.rfft(frames * window, points, workers=1)) ** 2 / np.sum(window**2)  # [F, points // 2 + 1]
-        energies = mel_filters(self.bands, self.low, self.high, rate, points) @ power.T.astype(np.float64)
+        filters, used = _filters_in_use(self.bands, self.low, self.high, rate, points)
+        lines = fft.rfft(frames * window, points, workers=1)[:, used]  # [F, L]
+        power = np.abs(lines) ** 2 / np.sum(window**2)
+        energies = filters @ np.ascontiguousarray(power.T, dtype=np.float64)
         return Spectrogram((10 * np.log10(energies + self.floor)).astype(np.float32), rate / hop)
 
     @property
@@ -171,6 +174,15 @@ def mel_filters(bands: int, low: float, high: float, rate: int, points: int) -> 
     rising = (frequencies - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - frequencies) / np.diff(edges)[1:, None]
     return sparse.csr_array(np.maximum(0.0, np.minimum(rising, falling)))
+
+
+@lru_cache
+def _filters_in_use(bands: int, low: float, high: float, rate: int, points: int) -> tuple[sparse.csr_array, slice]:
+    """The filters [M, L] on the L lines that any of them reaches, and where these are."""
+    filters = mel_filters(bands, low, high, rate, points)
+    reached = np.unique(filters.indices[filters.data > 0])
+    used = slice(int(reached[0]), int(reached[-1]) + 1)
+    return filters[:, used], used
 
 
 def _mel_edges(bands: int, low: float, high: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from mmdx.errors import InputError
 from mmdx.evaluation.delong import auroc_test
 from mmdx.evaluation.interval_choice import bootstrap_test, linear_of, normal_bootstrap, rarer_units
 from mmdx.evaluation.intervals import Interval, replicates
-from mmdx.evaluation.metrics import Statistic, weighted
+from mmdx.evaluation.metrics import weighted
 from mmdx.evaluation.multiplicity import holm
 from mmdx.evaluation.panels import Difference, Mean
 from mmdx.evaluation.predictions import read_predictions
@@ -88,7 +88,11 @@ def compare(
     units = pd.factorize(runs[0].rows["unit"].groupby(runs[0].rows["sample_id"]).first())[0]
     blocks = [_blocks(run, chosen) for run in runs]
     same_splits = same_folds and len(blocks[0]) > 1 and all(b.keys() == blocks[0].keys() for b in blocks)
-    pairs = [_pair(runs[i], runs[j], chosen, test, blocks[i] if same_splits else {}, blocks[j]) for i, j in combinations(range(len(runs)), 2)]
+    measured = [_measured(run, chosen) for run in runs]
+    pairs = [
+        _pair((runs[i], runs[j]), (measured[i], measured[j]), chosen, test, (blocks[i], blocks[j]) if same_splits else ({}, {}))
+        for i, j in combinations(range(len(runs)), 2)
+    ]
     _correct(pairs)
     return {
         "metric": chosen,
@@ -99,7 +103,7 @@ def compare(
         "n_units": len(set(units.tolist())),
         "unit": runs[0].scored.scorer.unit,
         "same_folds": same_splits,
-        "runs": [_described(run, chosen, values, same_splits) for run, values in zip(runs, blocks, strict=True)],
+        "runs": [_described(*given, chosen, same_splits) for given in zip(runs, measured, blocks, strict=True)],
         "pairs": pairs,
         **({"ranks": _ranks(runs, blocks, better)} if same_splits and len(runs) > 2 else {}),
     }
@@ -180,9 +184,24 @@ def _check_targets(runs: list[Run]) -> None:
             raise InputError(f"compare: sample {differs.idxmax()!r} has another target {where}; compare runs on the same data.")
 
 
-def _statistic(run: Run, metric: str, rows: pd.DataFrame) -> Statistic:
+@dataclass(frozen=True)
+class Measured:
+    """A run's metric with what it is in the resamples, which are the same of all runs."""
+
+    statistic: Mean
+    draws: np.ndarray
+
+
+def _measured(run: Run, metric: str) -> Measured:
+    statistic, scorer = _statistic(run, metric, run.rows), run.scored.scorer
+    units = int(run.rows["unit"].max()) + 1
+    return Measured(statistic, replicates(statistic, units, len(run.rows), scorer.resamples, scorer.seed)[0][metric])
+
+
+def _statistic(run: Run, metric: str, rows: pd.DataFrame) -> Mean:
     """The metric of some rows, mean over seeds, on the units of all common rows."""
-    parts = [run.scored.scorer.statistic(part, rows["unit"].to_numpy()[place]) for part, place in by_seed(rows)]
+    scorer = run.scored.scorer
+    parts = [scorer.statistic(part, rows["unit"].to_numpy()[place], metric == scorer.primary) for part, place in by_seed(rows)]
     statistic = Mean(parts)
     if metric not in weighted(statistic, np.ones(int(run.rows["unit"].max()) + 1)):
         names = sorted(weighted(statistic, np.ones(int(run.rows["unit"].max()) + 1)))
@@ -200,8 +219,9 @@ def _blocks(run: Run, metric: str) -> dict[str, float]:
     return found
 
 
-def _described(run: Run, metric: str, blocks: dict[str, float], same_splits: bool) -> dict[str, Any]:
-    entry = run.scored.scorer.score(run.rows, with_optimum=False)[metric]
+def _described(run: Run, measured: Measured, blocks: dict[str, float], metric: str, same_splits: bool) -> dict[str, Any]:
+    statistic = measured.statistic
+    entry = run.scored.scorer.entries(statistic, statistic.parts, run.rows, run.rows["unit"].to_numpy())[metric]
     every = run.scored.rows("test", run.rows["modalities"].iloc[0], run.rows["ablation"].iloc[0])
     out = {"name": run.name, "folder": str(run.folder), "modalities": run.rows["modalities"].iloc[0], metric: entry}
     out["left_out"] = every["sample_id"].nunique() - run.rows["sample_id"].nunique()
@@ -211,16 +231,19 @@ def _described(run: Run, metric: str, blocks: dict[str, float], same_splits: boo
     return out
 
 
-def _pair(a: Run, b: Run, metric: str, test: str | None, blocks_a: dict[str, float], blocks_b: dict[str, float]) -> dict[str, Any]:
+def _pair(
+    runs: tuple[Run, Run], measured: tuple[Measured, Measured], metric: str, test: str | None, blocks: tuple[dict[str, float], dict[str, float]]
+) -> dict[str, Any]:
     """The difference of two runs, first minus second, with every test that applies and the one that counts."""
+    (a, b), (blocks_a, blocks_b) = runs, blocks
     units = int(a.rows["unit"].max()) + 1
-    statistic = Difference(_statistic(a, metric, a.rows), _statistic(b, metric, b.rows), (metric,))
+    statistic = Difference(measured[0].statistic, measured[1].statistic, (metric,))
     scorer = a.scored.scorer
     entry = scorer.entries(statistic, [statistic], a.rows, a.rows["unit"].to_numpy())[metric]
     value = weighted(statistic, np.ones(units))[metric]
     tests: dict[str, dict[str, Any]] = {}
     if units > 1:
-        draws = replicates(statistic, units, len(a.rows), scorer.resamples, scorer.seed)[0][metric]
+        draws = measured[0].draws - measured[1].draws
         rarer = rarer_units(statistic, metric) or units
         found = normal_bootstrap(value, draws, rarer) or Interval(value)
         tests["bootstrap"] = {"p": bootstrap_test(value, draws, rarer), "low": _number(found.low), "high": _number(found.high)}

@@ -55,6 +55,7 @@ def score_folder(
     seed: int | None = None,
     unit_name: str | None = None,
     optimum: Optimum | None = None,
+    brief: bool = False,
 ) -> dict[str, Any]:
     """Score a folder's ``predictions.parquet`` and write ``metrics.json`` beside it.
 
@@ -72,7 +73,7 @@ def score_folder(
         except InputError as fault:
             raise InputError(f"{fault} The kind is from {file.with_name(METRICS)}; remove that file if it is of other predictions.") from None
     chosen = earlier | {k: v for k, v in given.items() if v is not None}
-    metrics = score(frame, source=str(file), folder=file.parent, sha256=fingerprint(file), **chosen)
+    metrics = score(frame, source=str(file), folder=file.parent, sha256=fingerprint(file), brief=brief, **chosen)
     write_json(file.with_name(METRICS), metrics)
     return metrics
 
@@ -127,6 +128,7 @@ def score(
     source: str = "predictions",
     folder: Path | None = None,
     sha256: str | None = None,
+    brief: bool = False,
 ) -> dict[str, Any]:
     """Metrics with 95 % intervals, as they stand in ``metrics.json``.
 
@@ -141,6 +143,7 @@ def score(
         source: how the table is called in messages.
         folder: where ``mmdx stress`` may have left its tables.
         sha256: fingerprint of the predictions' file, where they are from one.
+        brief: leave out the sections on calibration, abstention, groups, modalities and stress.
 
     Raises:
         InputError: where the table is not one of predictions, or an argument is out of range.
@@ -170,7 +173,7 @@ def score(
         **_sections(scorer, test, full),
         **decision,
         "differences": _differences(scorer, test, full),
-        **_further(scored, folder),
+        **({} if brief else _further(scored, folder)),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
 from mmdx.types import Features, FusionOutput, Task
@@ -162,7 +163,8 @@ class Stack:
 
     def step(self, features: dict[str, Features], present: dict[str, Tensor], target: Tensor) -> Tensor:
         """One step on batches [E, B, ...]; losses [E]."""
-        gradients, losses = self.gradient(self.parameters, self.buffers, features, present, target)
+        with sdpa_kernel(SDPBackend.MATH):  # the others know no stacks
+            gradients, losses = self.gradient(self.parameters, self.buffers, features, present, target)
         if self.clip is not None:
             norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients.values()]
             factor = (self.clip / (torch.linalg.vector_norm(torch.stack(norms), dim=0) + 1e-6)).clamp(max=1.0)
@@ -189,7 +191,8 @@ class Stack:
         fast = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)  # it knows no stacks
         try:
-            return vmap(one)(parameters, buffers)
+            with sdpa_kernel(SDPBackend.MATH):
+                return vmap(one)(parameters, buffers)
         finally:
             torch.backends.mha.set_fastpath_enabled(fast)
 

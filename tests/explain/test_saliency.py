@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pytest
 from scipy import ndimage
 from toy import training_plan
 
@@ -17,6 +18,7 @@ from mmdx.tasks.binary import Binary
 from mmdx.training.plan import EncoderPlan, ModelPlan
 
 
+@pytest.mark.slow
 def test_attributions_lie_on_the_border_of_the_heart_where_its_width_alone_tells(tmp_path):
     cohort = SimulatedCohort(300, ("image",), information={"unique": {"image": 0.8}}, missing=None)
     encoders = {"image": EncoderPlan(partial(SmallCNN, width=32, blocks=3), ImageTransform(size=64))}

@@ -30,6 +30,7 @@ def test_the_conjunction_has_the_published_parts():
     assert decompose_joint(joint_of(lambda a, b: a & b, (2, 2))) == pytest.approx((0.311, 0, 0, 0.5), abs=5e-4)
 
 
+@pytest.mark.slow
 def test_random_distributions_agree_with_dit():
     """dit minimises numerically from a random start and may stop early: the union of its best run is never below ours, and nearly always ours."""
     dit = pytest.importorskip("dit", reason="dit is not installed: pip install 'mmdx[dev]'")

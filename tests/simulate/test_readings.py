@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 import test_render_heart_sound as sound
 import test_render_note as note
 import test_render_radiograph as film
@@ -25,6 +26,7 @@ def read(cohort, row):
     }
 
 
+@pytest.mark.slow
 def test_readings_reach_the_optimum_of_every_subset():
     cohort = SimulatedCohort(samples=N, modalities=("image", "text", "audio"), missing={})
     d = {source.name: source.separation for source in cohort.model.sources}

@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
+from sklearn.metrics import roc_auc_score
 from torch import nn
 from toy import Line, Numbers, training_plan
 
@@ -26,6 +28,7 @@ FUSIONS = {
     "late": MeanOfLogits,
     "tokens": partial(JointTransformer, hidden=8, heads=2, dropout=0.0),
 }
+DROPPED = {"dropped": partial(Concatenation, hidden=16, dropout=0.5)}
 
 
 class Named(Numbers):
@@ -46,7 +49,7 @@ class Counting(Line):
 
 
 def model_plan(fusion="concat", encoder=Line):
-    return ModelPlan({m: EncoderPlan(lambda transform: encoder(), tuning=Frozen()) for m in Numbers.modalities}, FUSIONS[fusion], Binary)
+    return ModelPlan({m: EncoderPlan(lambda transform: encoder(), tuning=Frozen()) for m in Numbers.modalities}, (FUSIONS | DROPPED)[fusion], Binary)
 
 
 def optimizer_of(fusion):
@@ -93,6 +96,19 @@ def test_stacked_heads_are_those_trained_alone(tmp_path, fusion):
     names = [f"seed{seed}-fold{fold}" for seed in range(3) for fold in range(2)]
     assert max(far(weights(tmp_path / "True", name), weights(tmp_path / "False", name)) for name in names) < 1e-5
     assert far(weights(tmp_path / "True", names[0]), weights(tmp_path / "True", names[2])) > 1e-3
+
+
+@pytest.mark.slow
+def test_with_dropout_stacked_heads_have_the_same_distribution_of_scores(tmp_path):
+    """The draws differ between the two ways, their distribution does not: Kolmogorov and Smirnov's test over 48 seeds."""
+    training = training_plan(modality_dropout=ModalityDropout(0.3), trainer={"max_epochs": 6})
+    scores = {}
+    for stack in (True, False):
+        frame = run(tmp_path / str(stack), "dropped", training, Named(300), seeds=tuple(range(48)), stack=stack, ablation="none")[1]
+        test = frame[frame["split"] == "test"]
+        scores[stack] = [roc_auc_score(rows["target"], rows["prob"]) for _, rows in test.groupby("seed")]
+    assert len(set(scores[True])) > 20 and scores[True] != scores[False]
+    assert ks_2samp(scores[True], scores[False]).pvalue > 0.01
 
 
 def test_heads_stop_early_each_for_itself(tmp_path):

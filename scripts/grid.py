@@ -1,0 +1,166 @@
+"""A paper's table in one command: every combination of methods and settings, many seeds and folds, on features encoded once, compared with tests.
+
+    python scripts/grid.py experiment=xray_text_features fusion=all seeds=32 folds=5 out=grids/fusions
+    python scripts/grid.py experiment=xray_text_features fusion=concat,gated optimizer.lr=0.001,0.003 seeds=8 out=grids/rates
+
+experiment, fusion (names, or all), seeds (how many), folds (how many; 0 keeps the experiment's split) and out are the grid's own; anything else
+is an override as for train.py, and one with several values, KEY=A,B, is one more axis. Each combination is a run folder below out, with
+predictions, metrics and models. Combinations that differ in fusion, optimizer, training or trainer alone share one reading of the cohort. The same
+command goes on after a kill: finished models are kept. At the end comparison.md, .tex and .json compare all of them, and a table says how long
+each took. ablation is none where it is not given: the full set of modalities alone is predicted. metrics.json of each run holds discrimination
+alone; `mmdx score` on a run adds calibration, groups and the rest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from mmdx.commands.hydra_app import composed, config_folder, telling
+from mmdx.errors import InputError
+from mmdx.evaluation.compare import compare
+from mmdx.evaluation.comparison_table import latex, markdown
+from mmdx.files import write_json, write_text
+from mmdx.parts import study_from
+from mmdx.run import CONFIG, check_same, finish
+from mmdx.study import Study
+
+OWN = {"experiment": "", "fusion": "all", "seeds": "1", "folds": "0", "out": ""}
+ALONE = ("fusion", "optimizer", "training", "trainer", "logger")
+"""Groups in which studies may differ that share one reading of the cohort."""
+
+
+def asked(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The grid's own settings, and the overrides.
+
+    Raises:
+        InputError: where a word is no KEY=VALUE, or one of the settings is missing or no number.
+    """
+    own, overrides = dict(OWN), []
+    for word in words:
+        key, found, value = word.partition("=")
+        if not found and not word.startswith("~"):
+            raise InputError(f"{word}: expected KEY=VALUE, as in seeds=32.")
+        if key in own:
+            own[key] = value
+        else:
+            overrides.append(word)
+    for key in ("experiment", "out"):
+        if not own[key]:
+            what = "name one of conf/experiment" if key == "experiment" else "name a folder for the runs"
+            raise InputError(f"{key}: not given; {what}, as {key}=NAME.")
+    for key, least in (("seeds", 1), ("folds", 0)):
+        if not own[key].isdigit() or int(own[key]) < least:
+            raise InputError(f"{key}={own[key]}: must be a whole number, {least} or more.")
+    return own, overrides
+
+
+def combinations(own: dict[str, str], overrides: list[str]) -> dict[str, list[str]]:
+    """The overrides of each run, by the name of its folder.
+
+    Raises:
+        InputError: where an override is none, or a fusion isn't there.
+    """
+    known = sorted(path.stem for path in (Path(config_folder()) / "fusion").glob("*.yaml"))
+    fusions = known if own["fusion"] == "all" else own["fusion"].split(",")
+    if unknown := [name for name in fusions if name not in known]:
+        raise InputError(f"fusion={unknown[0]}: no such fusion; there are {', '.join(known)}.")
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as fault:
+        raise InputError(f"{str(fault).splitlines()[0]}") from None
+    axes = [[f"fusion={name}" for name in fusions]]
+    fixed = [part.input_line for part in parsed if not part.is_sweep_override()]
+    axes += [[f"{part.key_or_group}={value}" for value in part.sweep_string_iterator()] for part in parsed if part.is_sweep_override()]
+    fixed += [f"seeds=[{','.join(map(str, range(int(own['seeds']))))}]", "training=frozen_features"]
+    fixed += ["split=kfold", f"split.folds={own['folds']}"] if int(own["folds"]) else []
+    fixed += [] if any(part.key_or_group == "ablation" for part in parsed) else ["ablation=none"]
+    found = {}
+    for chosen in itertools.product(*axes):
+        name = ",".join(part.removeprefix("fusion=").replace("/", "_") for part in chosen)
+        found[name] = [f"+experiment={own['experiment']}", *chosen, *fixed]
+    return found
+
+
+def config_of(overrides: list[str]) -> DictConfig:
+    """The config of a run; what the experiment says of its own fusion's arguments is left out for another fusion."""
+    plain = composed([word for word in overrides if not word.startswith("fusion=")], check=False)
+    chosen = next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
+    fusion = OmegaConf.load(Path(config_folder()) / "fusion" / f"{chosen}.yaml")
+    same = plain.fusion["_target_"] == fusion["_target_"]
+    return composed(overrides, check=True, fusion=None if same else fusion)
+
+
+def key_of(cfg: DictConfig) -> str:
+    """What a study shares with another that reads the same cohort."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    return json.dumps({name: value for name, value in plain.items() if name not in ALONE}, sort_keys=True)
+
+
+def run_one(name: str, folder: Path, cfg: DictConfig, shared: dict[str, Study]) -> dict[str, float]:
+    """Train, predict and score one combination, or take over what is there; seconds of each."""
+    timing = folder / "timing.json"
+    if timing.exists():
+        check_same(cfg, folder / CONFIG)
+        print(f"{name}: finished, kept", flush=True)
+        return dict(json.loads(timing.read_text(encoding="utf-8")))
+    resume = (folder / CONFIG).exists()
+    if resume:
+        check_same(cfg, folder / CONFIG)
+    print(f"{name}:", flush=True)
+    seconds, started = {}, time.monotonic()
+    study = study_from(cfg, folder, resume)
+    if other := shared.get(key_of(cfg)):
+        study.take_over(other)
+    else:
+        study.prepare()
+        shared.clear()  # one cohort is held at a time
+        shared[key_of(cfg)] = study
+    write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+    seconds["read"] = time.monotonic() - started
+    study.run()
+    seconds["train and predict"] = time.monotonic() - started - seconds["read"]
+    finish(study, cfg, brief=True)
+    seconds["score"] = time.monotonic() - started - sum(seconds.values())
+    write_json(timing, {part: round(value, 2) for part, value in seconds.items()})
+    return seconds
+
+
+def grid(words: list[str]) -> None:
+    """Run everything, compare it, print the table."""
+    own, overrides = asked(words)
+    runs, out = combinations(own, overrides), Path(own["out"]).expanduser()
+    configs = {name: config_of(lines) for name, lines in runs.items()}  # a wrong one is found before anything is trained
+    shared: dict[str, Study] = {}
+    seconds = {name: run_one(name, out / name, cfg, shared) for name, cfg in configs.items()}
+    started = time.monotonic()
+    lines = ["| run | read | train and predict | score |", "|---|---|---|---|"]
+    for name, took in seconds.items():
+        lines.append(f"| {name} | {' | '.join(f'{took[part]:.0f} s' for part in ('read', 'train and predict', 'score'))} |")
+    told = ""
+    if len(runs) > 1:
+        comparison = compare({name: out / name for name in runs})
+        write_json(out / "comparison.json", comparison)
+        write_text(out / "comparison.tex", latex(comparison))
+        told = markdown(comparison) + "\n"
+    told += "\n".join(lines) + "\n"
+    write_text(out / "comparison.md", told)
+    print(f"\n{told}\ncompared in {time.monotonic() - started:.0f} s; written to {out}")
+
+
+def main() -> None:
+    if sys.argv[1:2] in ([], ["-h"], ["--help"]):
+        sys.exit(__doc__)
+    telling(lambda: grid(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

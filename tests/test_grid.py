@@ -1,0 +1,77 @@
+"""Facts about the grid: what it makes of its command line, that it goes on after a stop, and what it compares."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mmdx.errors import InputError
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "grid.py"
+spec = importlib.util.spec_from_file_location("grid", SCRIPT)
+grid = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(grid)
+
+
+def runs(*words):
+    return grid.combinations(*grid.asked(["experiment=xray_text_features", "out=x", *words]))
+
+
+def test_axes_are_crossed_and_settings_are_shared():
+    found = runs("fusion=concat,gated", "optimizer.lr=0.1,0.2", "seeds=3", "folds=4", "data.samples=90")
+    assert list(found) == ["concat,optimizer.lr=0.1", "concat,optimizer.lr=0.2", "gated,optimizer.lr=0.1", "gated,optimizer.lr=0.2"]
+    for overrides in found.values():
+        assert {"seeds=[0,1,2]", "split=kfold", "split.folds=4", "data.samples=90", "ablation=none", "training=frozen_features"} <= set(overrides)
+    assert len(runs("fusion=all")) == len(list((SCRIPT.parent.parent / "conf" / "fusion").glob("*.yaml")))
+    assert "ablation=none" not in runs("ablation=offered")["concat"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["fusion=concatt"], "fusion=concatt: no such fusion; there are concat"),
+        (["seeds=0"], "seeds=0: must be a whole number, 1 or more"),
+        (["folds=x"], "folds=x: must be"),
+        (["--help-me"], "--help-me: expected KEY=VALUE"),
+        (["data.samples=[1"], "LexerNoViableAltException|mismatched|extraneous|token recognition|no viable"),
+    ],
+)
+def test_a_wrong_word_is_named(words, told):
+    with pytest.raises(InputError, match=told):
+        runs(*words)
+
+
+def test_experiment_and_folder_must_be_given():
+    with pytest.raises(InputError, match="out: not given"):
+        grid.asked(["experiment=xray_text_features"])
+
+
+def test_another_fusion_does_not_get_the_experiments_arguments_of_its_own():
+    overrides = grid.combinations(*grid.asked(["experiment=xray_text_pretrained", "fusion=concat,late_sum", "out=x"]))
+    assert "informative_absence" not in grid.config_of(overrides["concat"]).fusion
+    assert grid.config_of(overrides["late_sum"]).fusion.informative_absence is True
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_stopped_and_compares_everything(tmp_path, monkeypatch, capsys):
+    words = ["experiment=xray_text_features", "fusion=concat,late", "seeds=2", "folds=2", f"out={tmp_path / 'out'}"]
+    words += [f"cache.root={tmp_path / 'cache'}"]
+    words += ["data.samples=60", "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=none"]
+    with monkeypatch.context() as patch:
+        patch.setattr(grid, "finish", lambda *a, **k: (_ for _ in ()).throw(KeyError("stop")))
+        with pytest.raises(KeyError):
+            grid.grid(words)
+    trained = (tmp_path / "out" / "concat" / "models" / "seed1-fold0" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    grid.grid(words)
+    assert (tmp_path / "out" / "concat" / "models" / "seed1-fold0" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == trained
+    out = capsys.readouterr().out
+    assert "60 samples encoded" in out and out.count("samples encoded") == 1  # the second time, and the second fusion, find them
+    comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [run["name"] for run in comparison["runs"]] == ["concat", "late"] and comparison["same_folds"]
+    assert "train and predict" in (tmp_path / "out" / "comparison.md").read_text()
+    table = pd.read_parquet(tmp_path / "out" / "late" / "predictions.parquet")
+    assert set(table["seed"]) == {0, 1} and table["fold"].nunique() == 2
+    grid.grid(words)
+    assert "late: finished, kept" in capsys.readouterr().out
