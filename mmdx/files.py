@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmdx.errors import InputError
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then put it in its place."""
@@ -35,6 +37,25 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write strict JSON; NaN is an error."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False, sort_keys=False) + "\n")
+
+
+def make_cache(folder: Path, otherwise: str) -> None:
+    """Make a folder of the cache where it isn't there.
+
+    Args:
+        folder: which.
+        otherwise: the setting that goes without it, for the message.
+
+    Raises:
+        InputError: where it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("it cannot be written")
+    except OSError as fault:
+        why = fault.strerror or fault
+        raise InputError(f"cache.root={folder}: {why}; name a folder that can be written, or set {otherwise}.") from None
 
 
 def user_cache() -> Path:

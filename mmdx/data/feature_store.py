@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdx.errors import InputError
+from mmdx.files import make_cache
 
 MOST_SEGMENTS = 8
 ROWS, TOKENS = "rows.npz", "tokens.npy"
@@ -86,13 +86,7 @@ class FeatureStore:
     def __post_init__(self) -> None:
         if self.folder is None:
             return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.folder, os.W_OK):
-                raise PermissionError("it cannot be written")
-        except OSError as fault:
-            why = fault.strerror or fault
-            raise InputError(f"cache.root={self.folder}: {why}; name a folder that can be written, or set data.cache=none.") from None
+        make_cache(self.folder, "data.cache=none")
         os.utime(self.folder)
         for path in sorted(self.folder.glob("segment-*")):
             if (segment := _read(path)) is not None:

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdx.errors import InputError
-from mmdx.files import write_atomically
+from mmdx.files import make_cache, write_atomically
 
 RESCAN = 0.05
 """Share of the bound after whose growth a process looks at the whole folder again."""
@@ -39,13 +38,7 @@ class PreparedStore:
     def __init__(self, folder: Path, gigabytes: float) -> None:
         self.folder, self.bound = Path(folder), int(gigabytes * 2**30)
         self.grown, self.full = 0, False
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.folder, os.W_OK):
-                raise PermissionError("it cannot be written")
-        except OSError as fault:
-            why = fault.strerror or fault
-            raise InputError(f"cache.root={folder}: {why}; name a folder that can be written, or set data.cache=memory.") from None
+        make_cache(self.folder, "data.cache=memory")
         self._remove_old()
 
     def _path(self, name: str) -> Path:
