@@ -1,14 +1,33 @@
-"""The two steps that most fusion heads begin with."""
+"""What a fusion says of itself, and the steps that most of them begin with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mmdx.errors import InputError
 from mmdx.types import Features
+
+
+class Method(NamedTuple):
+    """What a fusion says of itself; a fusion may carry one as its class attribute ``method``.
+
+    Attributes:
+        family: "simple", "conditioning", "multiplicative", "attention", "missing" or "decision".
+        paper: authors, year and where it is found.
+        tokens: whether it reads an encoder's tokens; else their mean.
+        absence: "design" where the method says what becomes of an absent modality, "masking" where its slot is masked or zeroed for it.
+        exempt: of ``mmdx.testing.check_fusion`` the checks that it does not keep, and why.
+    """
+
+    family: str
+    paper: str
+    tokens: bool = False
+    absence: str = "masking"
+    exempt: Mapping[str, str] = {}
 
 
 def modality_names(widths: Mapping[str, int]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmdx.fusion.base import modality_names, present_pooled
+from mmdx.fusion.base import Method, modality_names, present_pooled
 from mmdx.types import Features, FusionOutput
 
 
@@ -26,6 +26,8 @@ class Concatenation(nn.Module):
     Shapes:
         ``features[m].pooled`` [B, D_m] and ``present[m]`` [B] give ``logits`` [B, K].
     """
+
+    method = Method("simple", "Baltrusaitis et al. 2019, IEEE TPAMI 41:423")
 
     def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module], hidden: int = 128, dropout: float = 0.1) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmdx.fusion.base import modality_names, present_pooled, stack_presence
+from mmdx.fusion.base import Method, modality_names, present_pooled, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -27,6 +27,8 @@ class GatedMultimodalUnit(nn.Module):
         ``features[m].pooled`` [B, D_m] and ``present[m]`` [B] give ``logits`` [B, K] and ``weights[m]`` [B], the mean
         gate of modality m: they sum to 1 over modalities and are 0 where m is absent.
     """
+
+    method = Method("simple", "Arevalo et al. 2017, arXiv:1702.01992")
 
     def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module], hidden: int = 128) -> None:
         super().__init__()

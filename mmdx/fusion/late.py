@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmdx.fusion.base import modality_names, present_pooled, stack_presence
+from mmdx.fusion.base import Method, modality_names, present_pooled, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -24,6 +24,8 @@ class MeanOfLogits(nn.Module):
         ``features[m].pooled`` [B, D_m] and ``present[m]`` [B] give ``logits`` [B, K], ``per_modality[m]`` [B, K] (0 where m is
         absent) and ``weights[m]`` [B], the share of each present modality.
     """
+
+    method = Method("decision", "Kittler et al. 1998, IEEE TPAMI 20:226", absence="design")
 
     def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -61,6 +63,8 @@ class SumOfLogits(nn.Module):
     Shapes:
         ``features[m].pooled`` [B, D_m] and ``present[m]`` [B] give ``logits`` [B, K] and ``per_modality[m]`` [B, K], 0 where m is absent.
     """
+
+    method = Method("decision", "Kittler et al. 1998, IEEE TPAMI 20:226", absence="design")
 
     def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module], informative_absence: bool = False) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import check_width, modality_names
+from mmdx.fusion.base import Method, check_width, modality_names
 from mmdx.types import Features, FusionOutput
 
 
@@ -30,6 +30,8 @@ class JointTransformer(nn.Module):
     Shapes:
         ``features[m].tokens`` [B, N_m, D_m], ``features[m].mask`` [B, N_m] and ``present[m]`` [B] give ``logits`` [B, K].
     """
+
+    method = Method("attention", "Kim et al. 2021, arXiv:2102.03334", tokens=True)
 
     def __init__(
         self,
