@@ -1,4 +1,4 @@
-"""Each fusion that has a public implementation gives its numbers: ``reference/NAME.json`` holds weights, inputs and what that implementation made of them.
+"""Each fusion that has a public implementation gives its numbers: ``reference/NAME.json`` holds weights, inputs and what came of them there.
 
 A file says where it is from (``origin``: repository, commit, file, licence), how the numbers were made (``how``), the class (``target``) with its
 ``settings`` and ``widths``, the weights by our names, the features [B, N, D] of each modality with all tokens real, and the logits [B, K] that were
