@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,11 @@ from mmdx.data.prepared_store import PreparedStore
 from mmdx.data.splits import Fold
 from mmdx.errors import InputError, SampleError
 from mmdx.files import write_atomically, write_json
-from mmdx.training.build import FITTED, build_model, load_transforms
+from mmdx.together import train_together
 from mmdx.training.distributed import is_first, rank_and_world, wait_for_all
-from mmdx.training.feature_table import FeatureTable
-from mmdx.training.fit import TrainedModel, calibrate, device_of, fit_model, load_model
-from mmdx.training.frozen import EncodedCohort, encode_once
-from mmdx.training.heads import Head, needs_lightning, train_heads
+from mmdx.training.fit import TrainedModel, device_of, fit_model, load_model
+from mmdx.training.frozen import encode_once
+from mmdx.training.heads import needs_lightning
 from mmdx.training.plan import ModelPlan, TrainingPlan
 from mmdx.training.predict import predict, subset_name, subsets
 from mmdx.types import Dataset, Simulated
@@ -175,17 +172,24 @@ class Study:
 
     def run(self) -> pd.DataFrame:
         """Train and predict every model, write ``predictions.parquet``, and return it."""
+        return run_together([self])[0]
+
+    def begin(self) -> list[Cell]:
+        """Prepare, write down what is to be trained on what, and return the models."""
         self.prepare()
         folds = self.folds()
         cells = [cell for cell in self.cells(folds) if self._trainable(cell)]
         if is_first():
             KeptFolds.of(folds, self.dataset.table, self.cohort.contents).write(self.folder)
         write_json_once(self.folder / "models.json", [self._describe(cell) for cell in cells])
-        if self.encode_once and not (why := needs_lightning(self.training)) and rank_and_world()[1] == 1:
-            return self.finish(pd.concat(self._train_heads(cells)))
-        if self.encode_once and why:
+        if self.encode_once and (why := needs_lightning(self.training)):
             say(f"{why}: the heads are trained by Lightning, one at a time.")
-        return self.finish(pd.concat([self.train(cell, f"model {i} of {len(cells)} ({cell.name})") for i, cell in enumerate(cells, 1)]))
+        return cells
+
+    @property
+    def heads_alone(self) -> bool:
+        """Whether the models are heads on features that are trained without Lightning."""
+        return self.encode_once and not needs_lightning(self.training) and rank_and_world()[1] == 1
 
     def evaluate(self, source: Path, everything: bool) -> pd.DataFrame:
         """Predictions of the models that another folder holds.
@@ -258,15 +262,18 @@ class Study:
         counts = {name: len(getattr(cell.fold, name)) for name in ("train", "val", "test")}
         return {"name": cell.name, "seed": cell.seed, "fold": cell.fold.name, "modalities": list(cell.modalities), "samples": counts}
 
+    def train_all(self, cells: Sequence[Cell]) -> pd.DataFrame:
+        """Train the models one after another by Lightning; their predictions."""
+        return pd.concat([self.train(cell, f"model {i} of {len(cells)} ({cell.name})") for i, cell in enumerate(cells, 1)])
+
     def train(self, cell: Cell, title: str) -> pd.DataFrame:
         """Train one model, or take over a finished one, and predict it."""
-        folder = self.folder / "models" / cell.name
-        done = folder / PREDICTIONS
+        folder, done = self.folder_of(cell), self.predictions_of(cell)
         if self.resume and done.exists():
             return pd.read_parquet(done)
         has = self.cohort.rows_with(cell.modalities)
         train, val = (part[has[part]] for part in (cell.fold.train, cell.fold.val))
-        plan = self._plan(cell)
+        plan = self.plan_of(cell)
         trained = fit_model(
             folder, plan, self.training, self.cohort, self.target, train, val, cell.seed, title, self.resume
         )
@@ -275,46 +282,20 @@ class Study:
             write_atomically(done, lambda path: frame.to_parquet(path, index=False))
         return frame
 
-    def _train_heads(self, cells: list[Cell]) -> list[pd.DataFrame]:
-        """Predictions of every model, from heads trained together where their shapes allow it."""
-        device = device_of(self.training)
-        assert isinstance(self.cohort, EncodedCohort)
-        done = {cell.name: self.folder / "models" / cell.name / PREDICTIONS for cell in cells}
-        groups: dict[tuple[Any, ...], list[Cell]] = {}
-        for cell in cells:
-            if not (self.resume and done[cell.name].exists()):
-                train = cell.fold.train[self.cohort.rows_with(cell.modalities)[cell.fold.train]]
-                task = self.model.task()
-                groups.setdefault((cell.modalities, len(train), json.dumps(task.fit(self.target[train]))), []).append(cell)
-        for (modalities, *_), own in groups.items():
-            started, table = time.monotonic(), FeatureTable(self.cohort, modalities)
-            heads = [self._head(cell, table) for cell in own]
-            how = train_heads(heads, self._plan(own[0]), self.training, table, self.target, device, self.stack)
-            say(f"{_trained(heads, self.training.monitor)} in {time.monotonic() - started:.0f} s{f'; {how}' if how else ''}")
-            for cell, head in zip(own, heads, strict=True):
-                trained = TrainedModel(head.model, head.task, head.transforms, device)
-                calibrate(trained, self.cohort, self.target, head.train, self.training, head.folder)
-                write_atomically(done[cell.name], partial(self.predict(cell, trained).to_parquet, index=False))
-        return [pd.read_parquet(done[cell.name]) for cell in cells]
-
-    def _head(self, cell: Cell, table: FeatureTable) -> Head:
-        """A model before it is trained, with a fitted state in its folder."""
-        has, plan, folder = self.cohort.rows_with(cell.modalities), self._plan(cell), self.folder / "models" / cell.name
-        train, val = (part[has[part]] for part in (cell.fold.train, cell.fold.val))
-        states: dict[str, Any] = table.fit(train)
-        transforms = load_transforms(plan, states)
-        torch.manual_seed(cell.seed)
-        task = plan.task()
-        fitted = {"inputs": states, "task": task.fit(self.target[train])}
-        model = build_model(plan, transforms, task.outputs)
-        write_json(folder / FITTED, fitted)
-        return Head(cell.name, cell.seed, train, val, model, task, transforms, folder)
-
     def load(self, source: Path, cell: Cell) -> TrainedModel:
         """The model of a cell that a run folder holds."""
-        return load_model(source / "models" / cell.name, self._plan(cell), self.training)
+        return load_model(source / "models" / cell.name, self.plan_of(cell), self.training)
 
-    def _plan(self, cell: Cell) -> ModelPlan:
+    def folder_of(self, cell: Cell) -> Path:
+        """Where a model is kept."""
+        return self.folder / "models" / cell.name
+
+    def predictions_of(self, cell: Cell) -> Path:
+        """The predictions of one model; they are there when it is finished."""
+        return self.folder_of(cell) / PREDICTIONS
+
+    def plan_of(self, cell: Cell) -> ModelPlan:
+        """What a model is made of."""
         return ModelPlan({m: self.model.encoders[m] for m in cell.modalities}, self.model.fusion, self.model.task)
 
     def predict(self, cell: Cell, trained: TrainedModel) -> pd.DataFrame:
@@ -385,11 +366,14 @@ class Study:
         return oracle
 
 
-def _trained(heads: list[Head], monitor: str) -> str:
-    """What came of training some heads."""
-    epochs, best = (sorted({len(head.history) for head in heads}), sorted(head.best for head in heads))
-    spread = [f"{own[0]}" if own[0] == own[-1] else f"{own[0]} to {own[-1]}" for own in (epochs, [f"{value:.3f}" for value in best])]
-    return f"{heads[0].name if len(heads) == 1 else f'{len(heads)} models'}: {spread[0]} epochs, best {monitor} {spread[1]}"
+def run_together(studies: Sequence[Study]) -> list[pd.DataFrame]:
+    """Run some studies; those of heads on the features of one cohort train them at once where their shapes allow it."""
+    cells = [study.begin() for study in studies]
+    if all(study.heads_alone and study.cohort is studies[0].cohort for study in studies):
+        frames = train_together(list(zip(studies, cells, strict=True)))
+    else:
+        frames = [study.train_all(own) for study, own in zip(studies, cells, strict=True)]
+    return [study.finish(frame) for study, frame in zip(studies, frames, strict=True)]
 
 
 def plain_name(name: str, taken: set[str]) -> str:

@@ -38,7 +38,7 @@ from mmdx.tasks.binary import Binary
 from mmdx.training.build import build_model
 from mmdx.training.feature_table import FeatureTable
 from mmdx.training.frozen import EncodedCohort, PrecomputedFeatures, StandardisedFeatures
-from mmdx.training.heads import Head, train_heads
+from mmdx.training.heads import Head, named_groups, train_heads
 from mmdx.training.plan import EncoderPlan, ModelPlan, TrainingPlan
 from mmdx.types import Features
 
@@ -80,7 +80,7 @@ def plans(data: Data, fusion: str, epochs: int, dropout: float) -> tuple[ModelPl
     return ModelPlan(parts, partial(FUSIONS[fusion], **settings), Binary), training
 
 
-def started(data: Data, plan: ModelPlan, table: FeatureTable, seed: int, folder: Path) -> Head:
+def started(data: Data, plan: ModelPlan, training: TrainingPlan, table: FeatureTable, seed: int, folder: Path) -> Head:
     states = table.fit(data.train)
     transforms = {m: StandardisedFeatures(values.shape[2]) for m, values in data.features.items()}
     for m, transform in transforms.items():
@@ -88,14 +88,16 @@ def started(data: Data, plan: ModelPlan, table: FeatureTable, seed: int, folder:
     torch.manual_seed(seed)
     task = plan.task()
     task.fit(data.target[data.train])
-    return Head(f"seed{seed}", seed, data.train, data.val, build_model(plan, transforms, task.outputs), task, transforms, folder / f"seed{seed}")
+    model = build_model(plan, transforms, task.outputs)
+    groups = named_groups(model, plan, training)
+    return Head(f"seed{seed}", seed, training, groups, data.train, data.val, model, task, transforms, folder / f"seed{seed}")
 
 
 def ours(data: Data, fusion: str, epochs: int, seeds: range, dropout: float, folder: Path, stack: bool | None = None) -> list[Head]:
     plan, training = plans(data, fusion, epochs, dropout)
     table = FeatureTable(data.cohort(), MODALITIES)
-    heads = [started(data, plan, table, seed, folder) for seed in seeds]
-    told = train_heads(heads, plan, training, table, data.target, torch.device("cpu"), stack)
+    heads = [started(data, plan, training, table, seed, folder) for seed in seeds]
+    told = train_heads(heads, table, data.target, torch.device("cpu"), stack)
     if told:
         print(f"  {told}")
     return heads
@@ -201,7 +203,7 @@ def loaders(data: Data, head: Head) -> tuple[DataLoader, DataLoader]:
 def by_lightning(data: Data, fusion: str, epochs: int, seeds: range, dropout: float, folder: Path, template: bool) -> list[Head]:
     plan, training = plans(data, fusion, epochs, dropout)
     table = FeatureTable(data.cohort(), MODALITIES)
-    heads = [started(data, plan, table, seed, folder) for seed in seeds]
+    heads = [started(data, plan, training, table, seed, folder) for seed in seeds]
     for head in heads:
         callbacks: list[Callback] = [TQDMProgressBar()] if template else []
         if template:
@@ -220,7 +222,7 @@ def by_lightning(data: Data, fusion: str, epochs: int, seeds: range, dropout: fl
 def by_hand(data: Data, fusion: str, epochs: int, seeds: range, dropout: float, folder: Path) -> list[Head]:
     plan, training = plans(data, fusion, epochs, dropout)
     table = FeatureTable(data.cohort(), MODALITIES)
-    heads = [started(data, plan, table, seed, folder) for seed in seeds]
+    heads = [started(data, plan, training, table, seed, folder) for seed in seeds]
     for head in heads:
         fusion_, task = head.model.fusion, head.task
         train, val = loaders(data, head)

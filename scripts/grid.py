@@ -5,10 +5,11 @@
 
 experiment, fusion (names, or all), seeds (how many), folds (how many; 0 keeps the experiment's split) and out are the grid's own; anything else
 is an override as for train.py, and one with several values, KEY=A,B, is one more axis. Each combination is a run folder below out, with
-predictions, metrics and models. Combinations that differ in fusion, optimizer, training or trainer alone share one reading of the cohort. The same
-command goes on after a kill: finished models are kept. At the end comparison.md, .tex and .json compare all of them, and a table says how long
-each took. ablation is none where it is not given: the full set of modalities alone is predicted. metrics.json of each run holds discrimination
-alone; `mmdx score` on a run adds calibration, groups and the rest.
+predictions, metrics and models. Combinations that differ in fusion, optimizer, training or trainer alone share one reading of the cohort; heads that
+differ only in seed, fold, learning rate, weight decay, dropout, modality dropout or patience are trained at once. The same command goes on after a
+kill: finished models are kept. At the end comparison.md, .tex and .json compare all of them, and a table says how long each took, those that were
+trained at once an equal share each. ablation is none where it is not given: the full set of modalities alone is predicted. metrics.json of each run
+holds discrimination alone; `mmdx score` on a run adds calibration, groups and the rest.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ from mmdx.evaluation.comparison_table import latex, markdown
 from mmdx.files import write_json, write_text
 from mmdx.parts import study_from
 from mmdx.run import CONFIG, check_same, finish
-from mmdx.study import Study
+from mmdx.study import Study, run_together
 
 OWN = {"experiment": "", "fusion": "all", "seeds": "1", "folds": "0", "out": ""}
 ALONE = ("fusion", "optimizer", "training", "trainer", "logger")
 """Groups in which studies may differ that share one reading of the cohort."""
+TOGETHER = ("optimizer.lr", "optimizer.weight_decay", "training.modality_dropout", "training.patience", "fusion.dropout")
+"""Settings in which heads may differ that are trained at once."""
+TIMING = "timing.json"
 
 
 def asked(words: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -91,12 +95,18 @@ def combinations(own: dict[str, str], overrides: list[str]) -> dict[str, list[st
 
 
 def config_of(overrides: list[str]) -> DictConfig:
-    """The config of a run; what the experiment says of its own fusion's arguments is left out for another fusion."""
-    plain = composed([word for word in overrides if not word.startswith("fusion=")], check=False)
+    """The config of a run; what the experiment says of its own fusion's arguments is left out for another fusion, what the command says is not."""
     chosen = next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
+    plain = composed([word for word in overrides if not word.lstrip("+~").startswith("fusion")], check=False)
     fusion = OmegaConf.load(Path(config_folder()) / "fusion" / f"{chosen}.yaml")
-    same = plain.fusion["_target_"] == fusion["_target_"]
-    return composed(overrides, check=True, fusion=None if same else fusion)
+    if plain.fusion["_target_"] == fusion["_target_"]:
+        return composed(overrides)
+    wanted = composed(overrides, check=False)
+    for word in overrides:
+        if word.lstrip("+").startswith("fusion."):
+            key = word.lstrip("+").partition("=")[0]
+            OmegaConf.update(fusion, key.removeprefix("fusion."), OmegaConf.select(wanted, key), force_add=True)
+    return composed(overrides, fusion=fusion)
 
 
 def key_of(cfg: DictConfig) -> str:
@@ -105,33 +115,53 @@ def key_of(cfg: DictConfig) -> str:
     return json.dumps({name: value for name, value in plain.items() if name not in ALONE}, sort_keys=True)
 
 
-def run_one(name: str, folder: Path, cfg: DictConfig, shared: dict[str, Study]) -> dict[str, float]:
-    """Train, predict and score one combination, or take over what is there; seconds of each."""
-    timing = folder / "timing.json"
-    if timing.exists():
-        check_same(cfg, folder / CONFIG)
-        print(f"{name}: finished, kept", flush=True)
-        return dict(json.loads(timing.read_text(encoding="utf-8")))
-    resume = (folder / CONFIG).exists()
-    if resume:
-        check_same(cfg, folder / CONFIG)
-    print(f"{name}:", flush=True)
-    seconds, started = {}, time.monotonic()
-    study = study_from(cfg, folder, resume)
-    if other := shared.get(key_of(cfg)):
-        study.take_over(other)
-    else:
-        study.prepare()
-        shared.clear()  # one cohort is held at a time
-        shared[key_of(cfg)] = study
-    write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
-    seconds["read"] = time.monotonic() - started
-    study.run()
-    seconds["train and predict"] = time.monotonic() - started - seconds["read"]
-    finish(study, cfg, brief=True)
-    seconds["score"] = time.monotonic() - started - sum(seconds.values())
-    write_json(timing, {part: round(value, 2) for part, value in seconds.items()})
-    return seconds
+def stacks_of(configs: dict[str, DictConfig]) -> list[list[str]]:
+    """Names of combinations, those in one list that differ only in settings in which heads of one stack may differ."""
+    found: dict[str, list[str]] = {}
+    for name, cfg in configs.items():
+        plain = cfg.copy()
+        for key in TOGETHER:
+            if OmegaConf.select(plain, key) is not None:
+                OmegaConf.update(plain, key, "any")
+        found.setdefault(OmegaConf.to_yaml(plain, resolve=True, sort_keys=True), []).append(name)
+    return list(found.values())
+
+
+def run_some(folders: dict[str, Path], configs: dict[str, DictConfig], shared: dict[str, Study]) -> dict[str, dict[str, float]]:
+    """Train, predict and score some combinations together, or take over what is there; seconds of each."""
+    took, studies = {}, {}
+    for name, folder in folders.items():
+        resume = (folder / CONFIG).exists()
+        if resume:
+            check_same(configs[name], folder / CONFIG)
+        if (folder / TIMING).exists():
+            print(f"{name}: finished, kept", flush=True)
+            took[name] = dict(json.loads((folder / TIMING).read_text(encoding="utf-8")))
+        else:
+            studies[name] = study_from(configs[name], folder, resume)
+    if not studies:
+        return took
+    print(f"{', '.join(studies)}:", flush=True)
+    times = [time.monotonic()]
+    for name, study in studies.items():
+        if other := shared.get(key_of(configs[name])):
+            study.take_over(other)
+        else:
+            study.prepare()
+            shared.clear()  # one cohort is held at a time
+            shared[key_of(configs[name])] = study
+        write_text(folders[name] / CONFIG, OmegaConf.to_yaml(configs[name], resolve=True))
+    times.append(time.monotonic())
+    run_together(list(studies.values()))
+    times.append(time.monotonic())
+    read, trained = (float(after - before) / len(studies) for before, after in itertools.pairwise(times))
+    for name, study in studies.items():
+        started = time.monotonic()
+        finish(study, configs[name], brief=True)
+        seconds = {"read": read, "train and predict": trained, "score": time.monotonic() - started}
+        took[name] = {part: round(value, 2) for part, value in seconds.items()}
+        write_json(folders[name] / TIMING, took[name])
+    return took
 
 
 def grid(words: list[str]) -> None:
@@ -140,10 +170,13 @@ def grid(words: list[str]) -> None:
     runs, out = combinations(own, overrides), Path(own["out"]).expanduser()
     configs = {name: config_of(lines) for name, lines in runs.items()}  # a wrong one is found before anything is trained
     shared: dict[str, Study] = {}
-    seconds = {name: run_one(name, out / name, cfg, shared) for name, cfg in configs.items()}
+    seconds: dict[str, dict[str, float]] = {}
+    for names in stacks_of(configs):
+        seconds |= run_some({name: out / name for name in names}, configs, shared)
     started = time.monotonic()
     lines = ["| run | read | train and predict | score |", "|---|---|---|---|"]
-    for name, took in seconds.items():
+    for name in runs:
+        took = seconds[name]
         lines.append(f"| {name} | {' | '.join(f'{took[part]:.0f} s' for part in ('read', 'train and predict', 'score'))} |")
     told = ""
     if len(runs) > 1:

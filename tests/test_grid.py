@@ -52,6 +52,14 @@ def test_another_fusion_does_not_get_the_experiments_arguments_of_its_own():
     overrides = grid.combinations(*grid.asked(["experiment=xray_text_pretrained", "fusion=concat,late_sum", "out=x"]))
     assert "informative_absence" not in grid.config_of(overrides["concat"]).fusion
     assert grid.config_of(overrides["late_sum"]).fusion.informative_absence is True
+    overrides = grid.combinations(*grid.asked(["experiment=xray_text_features", "fusion=concat", "out=x", "fusion.hidden=7,8"]))
+    assert [grid.config_of(own).fusion.hidden for own in overrides.values()] == [7, 8]
+
+
+def test_settings_of_a_stack_are_trained_together():
+    found = runs("fusion=concat", "optimizer.lr=0.1,0.2", "fusion.hidden=8,16")
+    together = grid.stacks_of({name: grid.config_of(overrides) for name, overrides in found.items()})
+    assert together == [[f"concat,optimizer.lr={lr},fusion.hidden={hidden}" for lr in (0.1, 0.2)] for hidden in (8, 16)]
 
 
 @pytest.mark.slow

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from torch import Tensor
 from mmdx.data.sampling import ORDERS
 from mmdx.errors import InputError
 from mmdx.files import write_atomically
+from mmdx.training.alike import described
 from mmdx.training.build import parameter_groups
 from mmdx.training.feature_table import FeatureTable, scale, standardised
 from mmdx.training.model import MultimodalModel
@@ -26,10 +29,12 @@ from mmdx.training.progress import Bar
 from mmdx.training.stack import Engine, OneHead, Stack, loss_of
 from mmdx.types import Features, Task, Transform
 
-SIZES = (4, 8, 16, 32)
+SIZES = (32, 16, 8, 4)
 """Numbers of heads that are tried at once: the more the less a step costs each, until what it reads and writes leaves the cache."""
 VALIDATED = 8192
 """Rows times heads of a batch for validation."""
+WRITERS = 8
+"""Checkpoints that are written at once."""
 KEPT_READY = 2**28
 """Bytes of features up to which they are standardised once, in memory."""
 Batch = tuple[dict[str, Features], dict[str, Tensor], Tensor]
@@ -46,6 +51,8 @@ class Head:
     Attributes:
         name: what it is called.
         seed: of order, dropout and modality dropout.
+        training: how it is trained.
+        groups: parameter groups of the optimiser, of names of the fusion's parameters, with their lr and weight decay.
         train, val: rows to train on and to choose the epoch by.
         model: with features in the place of inputs; takes the weights of the epoch that is chosen.
         task: fitted.
@@ -55,6 +62,8 @@ class Head:
 
     name: str
     seed: int
+    training: TrainingPlan
+    groups: list[dict[str, Any]]
     train: np.ndarray
     val: np.ndarray
     model: MultimodalModel
@@ -67,6 +76,21 @@ class Head:
     chosen: dict[str, Tensor] = field(default_factory=dict)
     last: dict[str, Tensor] = field(default_factory=dict)
     waited: int = 0
+
+    @property
+    def shape(self) -> str:
+        """What heads that are trained at once have in common: all but seeds, rows, weights, learning rates, weight decay, rates of dropout
+        and of modality dropout, order, patience, and which checkpoint is taken.
+        """
+        training = self.training
+        settings = [training.batch_size, dict(training.trainer), training.fused_loss, training.per_modality_loss, training.monitor, training.mode]
+        groups = [{key: value for key, value in group.items() if key not in ("lr", "weight_decay")} for group in self.groups]
+        parts = [training.optimizer, training.schedule, self.task, self.model.fusion]
+        return json.dumps([len(self.train), settings, groups, _state(self.task), parts], default=described)
+
+
+def _state(task: Task) -> dict[str, Tensor]:
+    return task.state_dict() if isinstance(task, torch.nn.Module) else {}
 
 
 def needs_lightning(training: TrainingPlan) -> str:
@@ -84,8 +108,6 @@ def needs_lightning(training: TrainingPlan) -> str:
 
 def train_heads(
     heads: Sequence[Head],
-    plan: ModelPlan,
-    training: TrainingPlan,
     table: FeatureTable,
     target: np.ndarray,
     device: torch.device,
@@ -94,9 +116,7 @@ def train_heads(
     """Train heads of one shape, choose each one's epoch, write its checkpoints and logs, and say how it was done.
 
     Args:
-        heads: with as many training rows each, and tasks of one fitted state.
-        plan: what they are made of.
-        training: how they are trained.
+        heads: of one ``shape``.
         table: the features.
         target: encoded targets of every row of the data set.
         device: where they are trained.
@@ -107,34 +127,39 @@ def train_heads(
     """
     size, told = 1, ""
     if len(heads) > 1 and stack is not False:
-        size, told = _stacking(heads, plan, training, table, target, device, stack)
+        size, told = _stacking(heads, table, target, device, stack)
     groups = [list(heads[i : i + size]) for i in range(0, len(heads), size)]
-    with Bar("training", sum(_steps(group[0], training) for group in groups)) as bar:
+    with Bar("training", sum(_steps(group[0]) for group in groups)) as bar:
         for group in groups:
-            _fit(group, _engine(group, plan, training), training, table, target, device, bar)
+            _fit(group, _engine(group), table, target, device, bar)
+            with ThreadPoolExecutor(WRITERS) as pool:  # they wait for the disk together
+                list(pool.map(_write, group))
+            for head in group:
+                _log(head)
+                head.model.fusion.load_state_dict(head.chosen if head.training.checkpoint == "best" else head.last)
     return told
 
 
-def _steps(head: Head, training: TrainingPlan) -> int:
-    return int(training.trainer.get("max_epochs", 10)) * -(-len(head.train) // training.batch_size)
+def _steps(head: Head) -> int:
+    return int(head.training.trainer.get("max_epochs", 10)) * -(-len(head.train) // head.training.batch_size)
 
 
-def _engine(heads: Sequence[Head], plan: ModelPlan, training: TrainingPlan) -> Engine:
+def _engine(heads: Sequence[Head]) -> Engine:
     """What takes the steps of some heads."""
-    steps = _steps(heads[0], training)
+    steps, training = _steps(heads[0]), heads[0].training
     parts: Any = (
         _fused(training.optimizer),
         lambda optimizer: training.schedule(optimizer, steps),
         loss_of(heads[0].task, training.fused_loss, training.per_modality_loss),
         training.trainer.get("gradient_clip_val"),
     )
-    groups = [_named_groups(head.model, plan, training) for head in heads]
     if len(heads) > 1:
-        return Stack([head.model.fusion for head in heads], groups, *parts)
-    return OneHead(heads[0].model.fusion, groups[0], *parts)
+        return Stack([head.model.fusion for head in heads], [head.groups for head in heads], *parts)
+    return OneHead(heads[0].model.fusion, heads[0].groups, *parts)
 
 
-def _named_groups(model: MultimodalModel, plan: ModelPlan, training: TrainingPlan) -> list[dict[str, Any]]:
+def named_groups(model: MultimodalModel, plan: ModelPlan, training: TrainingPlan) -> list[dict[str, Any]]:
+    """The optimiser's parameter groups of a model on features, of names of the fusion's parameters."""
     names = {parameter: name for name, parameter in model.fusion.named_parameters()}
     groups = parameter_groups(model, plan, training.lr, training.weight_decay)
     return [group | {"params": [names[p] for p in group["params"]]} for group in groups]
@@ -149,30 +174,30 @@ def _fused(optimizer: Any) -> Any:
 
 def _stacking(
     heads: Sequence[Head],
-    plan: ModelPlan,
-    training: TrainingPlan,
     table: FeatureTable,
     target: np.ndarray,
     device: torch.device,
     asked: bool | None,
 ) -> tuple[int, str]:
-    """How many heads are trained at once, by the time of a few steps, and why."""
+    """How many heads are trained at once, by the time of a few steps, and why: fewer are tried until that is slower."""
     some = [copy.copy(head) for head in heads[: max(SIZES)]]
     for head in some:
         head.model = copy.deepcopy(head.model)
     batches, name = Batches(some, table, target, device), type(heads[0].model.fusion).__name__
     times: dict[int, float] = {}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for size in (1, *(size for size in sorted({min(size, len(some)) for size in SIZES}) if size > 1)):
+        for size in (1, *sorted({min(size, len(some)) for size in SIZES}, reverse=True)):
             own = some[:size]
-            batch = batches(own, np.stack([head.train[: training.batch_size] for head in own]))
+            batch = batches(own, np.stack([head.train[: head.training.batch_size] for head in own]))
             try:
-                times[size] = _seconds(_engine(own, plan, training), batch, device) / size
+                times[size] = _seconds(_engine(own), batch, device) / size
             except (RuntimeError, NotImplementedError) as fault:
                 told = f"{name} cannot be stacked ({str(fault).strip().splitlines()[0].rstrip('.')})"
                 if asked:
                     raise InputError(f"training.stack=true: {told}; set it to auto.") from None
                 return 1, f"one head at a time, as {told}"
+            if 1 < size < max(times) and times[size] > min(times[other] for other in times if other > size):
+                break
     best = min(times, key=lambda size: times[size] if size > 1 or not asked else np.inf)
     if best > 1:
         return best, f"{best} heads at once, {times[1] / times[best]:.1f} times as fast as one at a time"
@@ -221,9 +246,10 @@ class Batches:
 
 
 def _fit(
-    heads: list[Head], engine: Engine, training: TrainingPlan, table: FeatureTable, target: np.ndarray, device: torch.device, bar: Bar
+    heads: list[Head], engine: Engine, table: FeatureTable, target: np.ndarray, device: torch.device, bar: Bar
 ) -> None:
     """Train some heads at once, each until its own end."""
+    training = heads[0].training
     for head in heads:
         head.model.to(device)
     batches = Batches(heads, table, target, device)
@@ -231,8 +257,8 @@ def _fit(
     active, sign = list(heads), 1.0 if training.mode == "max" else -1.0
     for epoch in range(epochs):
         engine.begin([head.seed for head in active], epoch)
-        rows = np.stack([_order(head, training, target, epoch) for head in active])
-        kept = [_kept(head, training, table, own, epoch) for head, own in zip(active, rows, strict=True)]
+        rows = np.stack([_order(head, target, epoch) for head in active])
+        kept = [_kept(head, table, own, epoch) for head, own in zip(active, rows, strict=True)]
         present = {m: np.stack([own[m] for own in kept]) for m in kept[0]}
         total = torch.zeros(len(active), device=device)
         for start in range(0, rows.shape[1], training.batch_size):
@@ -240,11 +266,10 @@ def _fit(
             batch = batches(active, rows[:, some], {m: here[:, some] for m, here in present.items()})
             total += engine.step(*batch) * batch[2].shape[1]
             bar.step()
-        stopped = _validated(active, engine, training, batches, epoch, (total / rows.shape[1]).tolist(), sign)
+        stopped = _validated(active, engine, batches, epoch, (total / rows.shape[1]).tolist(), sign)
         for e, head in enumerate(active):
             if e in stopped or epoch + 1 == epochs:
                 head.last = engine.state(e)
-                _finish(head, training)
         active = [head for e, head in enumerate(active) if e not in stopped]
         if not active:
             return
@@ -252,20 +277,19 @@ def _fit(
             engine.keep([e for e in range(engine.size) if e not in stopped])
 
 
-def _order(head: Head, training: TrainingPlan, target: np.ndarray, epoch: int) -> np.ndarray:
+def _order(head: Head, target: np.ndarray, epoch: int) -> np.ndarray:
     strata = head.task.strata(target)[head.train]
-    return head.train[ORDERS[training.order](strata, np.random.default_rng([head.seed, epoch]))]
+    return head.train[ORDERS[head.training.order](strata, np.random.default_rng([head.seed, epoch]))]
 
 
-def _kept(head: Head, training: TrainingPlan, table: FeatureTable, rows: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
+def _kept(head: Head, table: FeatureTable, rows: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
     """What of each row's modalities is left by modality dropout."""
-    return training.modality_dropout.many(table.present(rows), np.random.default_rng([head.seed, epoch, 1]))
+    return head.training.modality_dropout.many(table.present(rows), np.random.default_rng([head.seed, epoch, 1]))
 
 
 def _validated(
     heads: Sequence[Head],
     engine: Engine,
-    training: TrainingPlan,
     batches: Batches,
     epoch: int,
     losses: Sequence[float],
@@ -285,13 +309,13 @@ def _validated(
                 )
             found = {"train/loss": losses[e], "val/loss": float(head.task.loss(own, wanted)), "val/score": head.task.score(own, wanted)}
             head.history.append(found)
-            value = found[training.monitor]
+            value = found[head.training.monitor]
             if sign * value > sign * head.best or head.best_epoch < 0:
                 head.best, head.best_epoch, head.waited = value, epoch, 0
                 head.chosen = engine.state(e)
             else:
                 head.waited += 1
-            if training.patience is not None and (head.waited >= training.patience or not np.isfinite(value)):
+            if head.training.patience is not None and (head.waited >= head.training.patience or not np.isfinite(value)):
                 stopped.add(e)
     return stopped
 
@@ -316,14 +340,16 @@ def _logits(heads: Sequence[Head], some: list[int], engine: Engine, batches: Bat
     return torch.cat(parts, dim=1)
 
 
-def _finish(head: Head, training: TrainingPlan) -> None:
-    """Write checkpoints and logs, and put the chosen weights into the model."""
-    own = {f"task.{key}": tensor.cpu() for key, tensor in head.task.state_dict().items()} if isinstance(head.task, torch.nn.Module) else {}
+def _write(head: Head) -> None:
+    """Write checkpoints."""
+    own = {f"task.{key}": tensor.cpu() for key, tensor in _state(head.task).items()}
     for name, state, epoch in (("best", head.chosen, head.best_epoch), ("last", head.last, len(head.history) - 1)):
         kept = {f"model.fusion.{key}": tensor.cpu() for key, tensor in state.items()} | own
         write_atomically(head.folder / "checkpoints" / f"{name}.ckpt", partial(torch.save, {"epoch": epoch, "state_dict": kept}))
-    for logger in training.loggers(head.folder):
+
+
+def _log(head: Head) -> None:
+    for logger in head.training.loggers(head.folder):
         for epoch, found in enumerate(head.history):
             logger.log_metrics({"epoch": epoch, **found}, step=epoch)
         logger.finalize("success")
-    head.model.fusion.load_state_dict(head.chosen if training.checkpoint == "best" else head.last)

@@ -13,6 +13,7 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
+from mmdx.training.alike import RATE, rates_as_buffers
 from mmdx.types import Features, FusionOutput, Task
 
 Loss = Callable[[FusionOutput, Tensor, Mapping[str, Tensor]], Tensor]
@@ -108,7 +109,7 @@ class Stack:
     An optimiser that works on each number by itself, as SGD, Adam and AdamW do, does to a stack what it does to each head.
 
     Args:
-        modules: the heads, [E]; they are not changed.
+        modules: the heads, [E], alike but for weights and rates of dropout; they are not changed.
         groups: of each head the parameter groups of the optimiser, of names of parameters; lr and weight decay may differ between heads.
         optimizer, schedule, loss, clip: as of ``OneHead``; the norm is each head's own.
     """
@@ -123,6 +124,7 @@ class Stack:
         clip: float | None,
     ) -> None:
         self.size, self.loss, self.clip = len(modules), loss, clip
+        modules = rates_as_buffers(modules)
         self.shape = copy.deepcopy(modules[0])
         parameters, buffers = stack_module_state(list(modules))
         self.parameters = {name: tensor.detach() for name, tensor in parameters.items()}
@@ -198,7 +200,8 @@ class Stack:
 
     def state(self, head: int) -> dict[str, Tensor]:
         """A copy of the parameters and buffers of one head."""
-        return {name: tensor[head].clone() for name, tensor in (self.parameters | self.buffers).items()}
+        stacked = (self.parameters | self.buffers).items()
+        return {name: tensor[head].clone() for name, tensor in stacked if not name.endswith(RATE)}
 
     def keep(self, heads: Sequence[int]) -> None:
         """Go on with some of the heads; the optimiser keeps what it knows of them."""

@@ -1,5 +1,6 @@
 """Facts about heads on frozen features: trained at once or alone they end with the same weights, those of Lightning; features are encoded once."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,8 +19,9 @@ from mmdx.fusion.concat import Concatenation
 from mmdx.fusion.gated import GatedMultimodalUnit
 from mmdx.fusion.late import MeanOfLogits
 from mmdx.fusion.tokens import JointTransformer
-from mmdx.study import Study
+from mmdx.study import Study, run_together
 from mmdx.tasks.binary import Binary
+from mmdx.training.alike import rates_as_buffers
 from mmdx.training.plan import EncoderPlan, ModelPlan
 
 FUSIONS = {
@@ -109,6 +111,57 @@ def test_with_dropout_stacked_heads_have_the_same_distribution_of_scores(tmp_pat
         scores[stack] = [roc_auc_score(rows["target"], rows["prob"]) for _, rows in test.groupby("seed")]
     assert len(set(scores[True])) > 20 and scores[True] != scores[False]
     assert ks_2samp(scores[True], scores[False]).pvalue > 0.01
+
+
+def settings(lr, weight_decay=0.01, gone=0.0, dropout=0.0, patience=None):
+    training = quiet(lr=lr, weight_decay=weight_decay, modality_dropout=ModalityDropout(gone), patience=patience)
+    return training, partial(Concatenation, hidden=8, dropout=dropout)
+
+
+def studies_of(folder, *given, stack=True, seeds=(0, 1)):
+    made = []
+    for number, (training, fusion) in enumerate(given):
+        plan = replace(model_plan(), fusion=fusion)
+        made.append(Study(Named(), plan, training, HoldOut(), folder / str(number), encode_once=True, seeds=seeds, stack=stack))
+    made[0].prepare()
+    for other in made[1:]:
+        other.take_over(made[0])
+    return made
+
+
+def test_heads_of_different_settings_stacked_are_those_trained_alone(tmp_path, capsys):
+    """Learning rate, weight decay, modality dropout and patience are each head's own."""
+    given = [settings(0.01), settings(0.1), settings(0.01, 0.5), settings(0.01, gone=0.4), settings(0.3, patience=1)]
+    frames = run_together(studies_of(tmp_path / "together", *given))
+    assert "10 models" in capsys.readouterr().out  # in one stack
+    for number, alone in enumerate(studies_of(tmp_path / "alone", *given, stack=False)):
+        np.testing.assert_allclose(frames[number]["prob"], alone.run()["prob"], atol=1e-5)
+    assert min(far_apart(a, b) for n, a in enumerate(frames) for b in frames[:n]) > 1e-4
+
+
+def far_apart(one, other):
+    return float((one["prob"] - other["prob"]).abs().max())
+
+
+def test_rates_of_dropout_in_a_stack_are_each_heads_own():
+    rates = (0.0, 0.25, 0.75)
+    stacked = rates_as_buffers([nn.Sequential(nn.Dropout(rate)) for rate in rates])
+    for rate, module in zip(rates, stacked, strict=True):
+        out = module(torch.ones(20_000))
+        assert (out == 0).float().mean() == pytest.approx(rate, abs=0.02) and out.mean() == pytest.approx(1.0, abs=0.05)
+        assert (module.eval()(torch.ones(5)) == 1).all()
+
+
+def test_heads_that_differ_in_dropout_are_stacked_and_those_of_other_shapes_are_not(tmp_path, capsys):
+    frames = run_together(studies_of(tmp_path / "a", settings(0.01), settings(0.01, dropout=0.6), seeds=(0, 1, 2)))
+    assert "6 models" in capsys.readouterr().out and far_apart(*frames) > 1e-3
+    alone = studies_of(tmp_path / "b", settings(0.01), stack=False, seeds=(0, 1, 2))[0].run()
+    np.testing.assert_allclose(frames[0]["prob"], alone["prob"], atol=1e-5)  # the rate of 0 is 0 in a stack with others
+    state = weights(tmp_path / "a" / "1", "seed0")
+    assert state.keys() == weights(tmp_path / "b" / "0", "seed0").keys()
+    wider = (quiet(), partial(Concatenation, hidden=16, dropout=0.0))
+    run_together(studies_of(tmp_path / "c", (quiet(), partial(Concatenation, hidden=8, dropout=0.0)), wider))
+    assert capsys.readouterr().out.count("2 models") == 2
 
 
 def test_heads_stop_early_each_for_itself(tmp_path):
