@@ -56,7 +56,7 @@ class JointTransformer(nn.Module):
 
     def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
         """Fuse; see the class for shapes."""
-        batch = len(next(iter(present.values())))
+        batch = next(iter(present.values())).shape[0]
         sequence, real = [self.class_token.expand(batch, 1, -1)], [torch.ones_like(next(iter(present.values())))[:, None]]
         for m in self.modalities:
             check_width(m, features, self.widths)
