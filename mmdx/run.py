@@ -36,6 +36,7 @@ def run(cfg: DictConfig) -> float | None:
         print(f"{folder}: this run is finished; nothing to do.")
         return None
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # its own keeps tens of MiB of what it once held
     from mmdx.parts import study_from
     from mmdx.provenance import write_provenance
     from mmdx.training.distributed import is_first
@@ -49,12 +50,12 @@ def run(cfg: DictConfig) -> float | None:
         for column, role in getattr(study.dataset, "roles", {}).items():
             print(f"column {column}: {role}")
         write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
-    predictions = study.run()
+    validation = study.run().loc[lambda predictions: predictions["split"] == "val"]
     if not is_first():
         return None
     write_provenance(folder, cfg, study.cohort.fingerprint)
     finish(study, cfg)
-    return validation_score(predictions[predictions["split"] == "val"], study.kind)
+    return validation_score(validation, study.kind)
 
 
 def run_folder(cfg: DictConfig) -> tuple[Path, bool]:

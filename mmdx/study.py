@@ -87,6 +87,7 @@ class Study:
     cohort: PreparedCohort = field(init=False)
     rows: np.ndarray = field(init=False)
     target: np.ndarray = field(init=False)
+    made: list[Fold] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder)
@@ -149,12 +150,15 @@ class Study:
             say(f"{len(faults)} samples set aside, see {self.folder / 'quarantine.csv'}")
 
     def folds(self) -> list[Fold]:
-        """The folds, their indices being rows of the data set."""
+        """The folds, their indices being rows of the data set; made once."""
+        if self.made is not None:
+            return self.made
         table = self.dataset.table.iloc[self.rows].reset_index(drop=True)
         target, task = self.target[self.rows], self.model.task()
         labels = target if task.kind == "multilabel" else task.strata(target)  # of several labels each is spread, not the rarest alone
         folds = self.split.folds(table, labels)
-        return [Fold(f.name, self.rows[f.train], self.rows[f.val], self.rows[f.test]) for f in folds]
+        self.made = [Fold(f.name, self.rows[f.train], self.rows[f.val], self.rows[f.test]) for f in folds]
+        return self.made
 
     def cells(self, folds: list[Fold]) -> Iterator[Cell]:
         """Every model of the study on some folds, in the order of training. A model is named by what tells it from the others, in letters
@@ -209,7 +213,7 @@ class Study:
                 say(f"{out} of {len(self.rows)} samples are left out: the run was trained or chosen on them or their patients.")
             if not len(fresh):
                 raise InputError(f"run={source}: it was trained or its models were chosen on every sample of this data; there is none to test on.")
-            self.rows = fresh
+            self.rows, self.made = fresh, None
             cells = [cell for cell in self.cells_of(source) if self.cohort.rows_with(cell.modalities)[fresh].any()]
         else:
             cells = [cell for cell in self.cells(kept.folds(self.dataset.table)) if self._trainable(cell)]

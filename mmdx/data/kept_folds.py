@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +29,9 @@ class KeptFolds:
         self.frame = frame
 
     @classmethod
-    def of(cls, folds: list[Fold], table: pd.DataFrame, contents: Mapping[int, str]) -> KeptFolds:
-        """From the folds of a data set and the content of each of its usable rows."""
-        said = table[["sample_id", "patient_id"]].reset_index(drop=True).assign(content=pd.Series(contents, dtype=object))
+    def of(cls, folds: list[Fold], table: pd.DataFrame, contents: np.ndarray) -> KeptFolds:
+        """From the folds of a data set and the content of each of its rows, [n]."""
+        said = table[["sample_id", "patient_id"]].reset_index(drop=True).assign(content=contents)
         parts = [said.iloc[getattr(fold, part)].assign(fold=fold.name, part=part) for fold in folds for part in PARTS]
         return cls(pd.concat(parts, ignore_index=True)[["fold", "part", "sample_id", "patient_id", "content"]])
 
@@ -66,13 +65,13 @@ class KeptFolds:
         in_part = [(self.frame["part"] == part).to_numpy(dtype=bool) for part in PARTS]
         return [Fold(str(name), *(np.sort(place[here & (fold == number)]) for here in in_part)) for number, name in enumerate(names)]
 
-    def unseen(self, table: pd.DataFrame, contents: Mapping[int, str], rows: np.ndarray) -> np.ndarray:
+    def unseen(self, table: pd.DataFrame, contents: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Those of some rows that no model of the run was trained on or chosen by, told by their content, whatever they are called.
 
         Where any row of the run is among them, both are of one cohort, and further rows of a patient who was trained on are left out too.
         """
         learned = (self.frame["part"] != "test").to_numpy(dtype=bool)
-        known, patients = pd.Series([contents[int(i)] for i in rows], dtype=object), table["patient_id"].iloc[rows]
+        known, patients = pd.Series(contents[rows], dtype=object), table["patient_id"].iloc[rows]
         out = _among(known, self.frame["content"][learned])
         if _among(known, self.frame["content"]).any():
             out |= _among(patients, self.frame["patient_id"][learned])

@@ -45,7 +45,7 @@ class PreparedCohort:
     Attributes:
         faults: the samples that could not be read, filled by ``read``.
         unused: how many samples have other modalities only, filled by ``read``.
-        contents: of each readable row a hash of its raw inputs, filled by ``read``.
+        contents: [n], of each usable row a hash of its raw inputs, filled by ``read``; None for the others.
         fingerprint: hash over the ids, targets and raw inputs of all readable samples, whatever their order, filled by ``read``.
     """
 
@@ -65,7 +65,7 @@ class PreparedCohort:
         self.has = np.zeros((len(dataset), len(self.transforms)), dtype=bool)  # [n, M], columns in the order of transforms
         self.faults: list[SampleError] = []
         self.unused = 0
-        self.contents: dict[int, str] = {}
+        self.contents = np.full(len(dataset), None, dtype=object)
         self.fingerprint = ""
 
     def read(self, progress: Callable[[Iterable[int]], Iterable[int]] = iter, workers: int = 0) -> np.ndarray:
@@ -101,8 +101,9 @@ class PreparedCohort:
     def fingerprint_of(self, rows: list[int]) -> str:
         """Hash over the ids, targets and contents of some rows."""
         table = self.dataset.table.iloc[rows]
-        targets = table[target_columns(table)].to_dict("records")
-        said = sorted(f"{s}|{t}|{self.contents[i]}" for s, t, i in zip(table["sample_id"], targets, rows, strict=True))
+        targets = table[target_columns(table)].to_dict("list")
+        each = (dict(zip(targets, values, strict=True)) for values in zip(*targets.values(), strict=True))
+        said = sorted(f"{s}|{t}|{c}" for s, t, c in zip(table["sample_id"], each, self.contents[rows], strict=True))
         return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
     @cached_property

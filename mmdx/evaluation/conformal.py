@@ -7,7 +7,7 @@ set with chance at least 1 - alpha, whatever the model (Vovk, Gammerman & Shafer
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from scipy.stats import betabinom
@@ -121,16 +121,18 @@ class Means:
     """Means of several columns, each over rows of its own, under row weights: a statistic whose metrics are named "0", "1", ...
 
     Args:
-        values: [n, P].
-        where: [n, P], true where a row counts in a column's mean.
+        values: P columns, [n] each.
+        where: of each column, [n], true where a row counts in its mean.
         unit: [n] of 0 to C - 1, the unit that is drawn in resampling.
     """
 
-    def __init__(self, values: np.ndarray, where: np.ndarray, unit: np.ndarray) -> None:
+    def __init__(self, values: Sequence[np.ndarray], where: Sequence[np.ndarray], unit: np.ndarray) -> None:
         clusters = int(unit.max()) + 1
-        self.above = np.stack([np.bincount(unit, weights=v * w, minlength=clusters) for v, w in zip(values.T, where.T, strict=True)])
-        self.below = np.stack([np.bincount(unit, weights=w, minlength=clusters) for w in where.T])
-        self.proportion = [bool(np.isin(column, (0, 1)).all()) for column in values.T]
+        self.above, self.below = np.empty((2, len(values), clusters))
+        for p, (value, counts) in enumerate(zip(values, where, strict=True)):
+            self.above[p] = np.bincount(unit, weights=value * counts, minlength=clusters)
+            self.below[p] = np.bincount(unit, weights=counts, minlength=clusters)
+        self.proportion = [bool(np.isin(column, (0, 1)).all()) for column in values]
 
     def as_ratios(self, name: str) -> list[Sums]:
         """The mean of a column as a ratio of sums."""

@@ -153,7 +153,7 @@ class _Wanted:
             into[name] = {"value": None, "low": None, "high": None, "n": n, "too_small": True, "reason": f"fewer than {SMALLEST} such rows"}
             return
         into[name] = {"n": n, "n_units": len(np.unique(self.unit[where]))}
-        self.values.append(values.astype(np.float64))
+        self.values.append(values)
         self.where.append(where)
         self.places.append((into, name))
 
@@ -161,8 +161,11 @@ class _Wanted:
         """Measure what is wanted."""
         if not self.places:
             return
-        values, where = np.stack(self.values, axis=1), np.stack(self.where, axis=1)
-        entries = scored.measure(self.rows, lambda part, unit: Means(values[part.index], where[part.index], unit))
+
+        def make(part: pd.DataFrame, unit: np.ndarray) -> Means:
+            return Means([own[part.index] for own in self.values], [own[part.index] for own in self.where], unit)
+
+        entries = scored.measure(self.rows, make)
         for (into, name), entry in zip(self.places, entries.values(), strict=True):
             into[name] = entry | into[name]
 

@@ -152,7 +152,7 @@ def drawn(units: int, start: int, end: int, seed: int, width: int) -> Iterator[n
     """
     if units <= MANY and units * end <= KEPT:
         counts = _all_draws(units, end, seed)
-        yield from (counts[:, place : min(place + width, end)] for place in range(start, end, width))
+        yield from (counts[:, place : min(place + width, end)].astype(np.float64) for place in range(start, end, width))
         return
     streams = max(1, width // STREAM)
     for first in range(start, end, STREAM * streams):
@@ -171,14 +171,15 @@ def drawn(units: int, start: int, end: int, seed: int, width: int) -> Iterator[n
 
 @lru_cache(maxsize=8)
 def _all_draws(units: int, resamples: int, seed: int) -> np.ndarray:
-    counts = _several_streams(units, 0, resamples, seed)
-    counts.flags.writeable = False
+    return _several_streams(units, 0, resamples, seed, np.uint16)  # nothing is drawn 2**16 times where it is drawn once on average
+
+
+def _several_streams(units: int, start: int, end: int, seed: int, dtype: type = np.float64) -> np.ndarray:
+    counts: np.ndarray = np.empty((units, end - start), dtype)
+    for first in range(start, end, STREAM):
+        chosen = np.random.default_rng([seed, 0, first // STREAM]).integers(0, units, size=(min(STREAM, end - first), units))
+        counts[:, first - start : first - start + len(chosen)] = _counts(chosen)
     return counts
-
-
-def _several_streams(units: int, start: int, end: int, seed: int) -> np.ndarray:
-    rngs = [(np.random.default_rng([seed, 0, first // STREAM]), min(STREAM, end - first)) for first in range(start, end, STREAM)]
-    return _counts(np.concatenate([rng.integers(0, units, size=(number, units)) for rng, number in rngs]))
 
 
 def _counts(chosen: np.ndarray) -> np.ndarray:

@@ -176,18 +176,17 @@ class SimulatedCohort:
         return np.array([of(kind) for kind in self._kinds])[self._kind]
 
     def _table(self, samples: int) -> Any:
-        row = np.arange(samples)
-        days = np.datetime64(FIRST_DAY) + row // VISITS_A_DAY
-        hospitals, groups = [_hospital(site) for site in range(self.settings.sites)], [age_group(age) for age in range(121)]
+        visits = self.visits
+        days = np.datetime64(FIRST_DAY) + np.arange(-(-samples // VISITS_A_DAY))
         return build_table(
             {
-                "sample_id": [f"s{number:06d}" for number in row.tolist()],
-                "patient_id": [f"p{number:06d}" for number in self.visits.patient.tolist()],
-                "site": [hospitals[site] for site in self.visits.site.tolist()],
+                "sample_id": [f"s{number:06d}" for number in range(samples)],
+                "patient_id": _each([f"p{number:06d}" for number in range(visits.patient[-1] + 1)], visits.patient),
+                "site": _each([_hospital(site) for site in range(self.settings.sites)], visits.site),
                 **self._outcome(),
-                "meta_sex": ["F" if female else "M" for female in self.visits.female.tolist()],
-                "meta_age_group": [groups[age] for age in self.visits.age.tolist()],
-                "meta_time": np.datetime_as_string(days).tolist(),
+                "meta_sex": _each(["M", "F"], visits.female.astype(int)),
+                "meta_age_group": _each([age_group(age) for age in range(121)], visits.age),
+                "meta_time": _each(np.datetime_as_string(days).tolist(), np.arange(samples) // VISITS_A_DAY),
             }
         )
 
@@ -353,6 +352,11 @@ class SimulatedCohort:
     def _check_subset(self, subset: Sequence[str]) -> None:
         if not subset or not set(subset) <= set(self.modalities):
             raise InputError(f"subset {list(subset)}: must be one or more of {', '.join(self.modalities)}.")
+
+
+def _each(names: list[str], number: np.ndarray) -> np.ndarray:
+    """The name of each row, one object for all rows of a name."""
+    return np.array(names, dtype=object)[number]
 
 
 def _hospital(site: int) -> str:

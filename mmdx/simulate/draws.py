@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 BLOCK = 4096
@@ -15,11 +17,16 @@ def generator(*key: int) -> np.random.Generator:
 
 def uniforms(seed: int, stream: int, rows: int, columns: int) -> np.ndarray:
     """Uniform numbers in 0 to 1, [rows, columns]; row i depends on (seed, stream, i) and ``columns`` only."""
-    blocks = [generator(seed, stream, block).random((BLOCK, columns)) for block in range(-(-rows // BLOCK))]
-    return np.concatenate([*blocks, np.empty((0, columns))])[:rows]
+    return _blocks(np.random.Generator.random, seed, stream, rows, columns)
 
 
 def normals(seed: int, stream: int, rows: int, columns: int) -> np.ndarray:
     """Standard normal numbers, [rows, columns]; row i depends on (seed, stream, i) and ``columns`` only."""
-    blocks = [generator(seed, stream, block).standard_normal((BLOCK, columns)) for block in range(-(-rows // BLOCK))]
-    return np.concatenate([*blocks, np.empty((0, columns))])[:rows]
+    return _blocks(np.random.Generator.standard_normal, seed, stream, rows, columns)
+
+
+def _blocks(draw: Callable[..., np.ndarray], seed: int, stream: int, rows: int, columns: int) -> np.ndarray:
+    drawn = np.empty((rows, columns))
+    for block, start in enumerate(range(0, rows, BLOCK)):
+        drawn[start : start + BLOCK] = draw(generator(seed, stream, block), (BLOCK, columns))[: rows - start]
+    return drawn

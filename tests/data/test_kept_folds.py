@@ -9,7 +9,7 @@ from mmdx.data.splits import Fold
 from mmdx.errors import InputError
 
 TABLE = pd.DataFrame({"sample_id": [f"s{i}" for i in range(6)], "patient_id": ["p0", "p0", "p1", "p2", None, None]})
-CONTENTS = {i: f"c{i}" for i in range(6)}
+CONTENTS = np.array([f"c{i}" for i in range(6)], dtype=object)
 KEPT = KeptFolds.of([Fold("holdout", np.array([0, 1, 4]), np.array([2]), np.array([3, 5]))], TABLE, CONTENTS)
 
 
@@ -23,14 +23,15 @@ def test_folds_come_back_by_id_in_any_order():
 def test_rows_trained_on_are_left_out_under_any_name_and_order(tmp_path):
     KEPT.write(tmp_path)
     new = pd.DataFrame({"sample_id": list("abcde"), "patient_id": ["x"] * 5})
-    contents = {0: "c4", 1: "new", 2: "c2", 3: "c3", 4: "other"}
+    contents = np.array(["c4", "new", "c2", "c3", "other"], dtype=object)
     assert KeptFolds.read(tmp_path).unseen(new, contents, np.arange(5)).tolist() == [1, 3, 4]
 
 
 def test_new_rows_of_a_trained_patient_are_left_out_of_the_same_cohort_alone():
     table = pd.DataFrame({"sample_id": ["a", "b"], "patient_id": ["p0", "p9"]})
-    assert KEPT.unseen(table, {0: "new", 1: "c3"}, np.arange(2)).tolist() == [1]
-    assert KEPT.unseen(table, {0: "new", 1: "newer"}, np.arange(2)).tolist() == [0, 1]  # another cohort whose patients are called alike
+    assert KEPT.unseen(table, np.array(["new", "c3"], dtype=object), np.arange(2)).tolist() == [1]
+    other = np.array(["new", "newer"], dtype=object)  # another cohort whose patients are called alike
+    assert KEPT.unseen(table, other, np.arange(2)).tolist() == [0, 1]
 
 
 def test_a_sample_that_is_gone_is_named():
@@ -41,4 +42,4 @@ def test_a_sample_that_is_gone_is_named():
 def test_unknown_patients_are_not_taken_for_one():
     nobody = pd.DataFrame({"sample_id": ["a", "b"], "patient_id": [None, None]})
     kept = KeptFolds.of([Fold("holdout", np.array([4]), np.array([2]), np.array([3]))], TABLE.assign(patient_id=None), CONTENTS)
-    assert kept.unseen(nobody, {0: "c3", 1: "c4"}, np.arange(2)).tolist() == [0]
+    assert kept.unseen(nobody, np.array(["c3", "c4"], dtype=object), np.arange(2)).tolist() == [0]
