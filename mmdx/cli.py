@@ -17,6 +17,7 @@ COMMANDS = {
     "simulate": "look at simulated patients, and ask what can be reached: mmdx simulate show",
     "report": "a scored run as one page that works offline: mmdx report FOLDER",
     "compare": "compare runs on common rows, with tests and a table for a paper: mmdx compare FOLDER FOLDER...",
+    "methods": "the fusions that there are, with paper, size and cost: mmdx methods",
     "data": "check, audit or fetch a data set before it is believed: mmdx data check SOURCE",
 }
 

@@ -16,7 +16,7 @@ ORDER = [
     {"data", "encoders", "fusion", "tasks", "simulate"},
     {"training"},
     {"study", "together", "testing", "audit", "explain"},
-    {"configuration", "parts", "provenance", "run", "evaluate", "stress"},
+    {"configuration", "methods", "parts", "provenance", "run", "evaluate", "stress"},
     {"commands", "cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
