@@ -1,11 +1,14 @@
 """Facts about log-mel spectrograms and the audio encoders; each encoder keeps the contract."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 import yaml
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from threadpoolctl import threadpool_limits
 
 from mmdx.data.raw import Recording
 from mmdx.encoders.audio import LogMelCNN, Waveform, WaveformCNN
@@ -40,7 +43,7 @@ def test_bands_are_evenly_spaced_on_the_mel_scale():
 
 
 def test_between_the_outer_centres_the_filters_sum_to_one_and_none_is_empty():
-    filters = mel_filters(32, 25, 400, 2000, 1024).toarray()
+    filters = mel_filters(32, 25, 400, 2000, 1024)
     frequencies = np.arange(513) * 2000 / 1024
     centres = MelSpectrum().centres
     inside = (frequencies > centres[0]) & (frequencies < centres[-1])
@@ -83,13 +86,40 @@ def test_gain_and_tilt_change_the_spectrum_along_a_line():
     assert np.ptp(changed[0]) == 0 and changed[0, 0] != changed[-1, 0]
 
 
-def test_the_spectrum_is_the_same_with_one_and_four_threads():
-    threads, results = torch.get_num_threads(), []
-    for count in (1, 4):
+@pytest.mark.parametrize(("rate", "frame", "high"), [(1000, 0.064, 400), (1000, 0.063, 400), (2000, 0.3, 1000), (22050, 0.1, 11000)])
+def test_energies_are_those_of_a_padded_transform_in_double_precision(rate, frame, high):
+    """Even and odd frames, short ones by products and one by a transform."""
+    samples = np.random.default_rng(0).standard_normal(3 * rate)
+    length, hop = round(frame * rate), round(0.016 * rate)
+    window = np.hanning(length + 1)[:-1]
+    frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float32), length)[::hop] * window
+    points = 3 * 33 * rate // (high - 25) + length
+    power = np.abs(np.fft.rfft(frames, points)) ** 2 / (window**2).sum()
+    expected = 10 * np.log10(mel_filters(32, 25, high, rate, points) @ power.T + 1e-6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmdx.encoders.log_mel._fft_points", lambda *of: points)
+        made = MelSpectrum(high=high, frame=frame)(Recording(samples.astype(np.float32), rate)).bands
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("frame", "bands", "high"), [(0.064, 32, 400), (0.5, 1, 480), (0.7, 128, 480)])
+def test_the_spectrum_is_the_same_bit_for_bit_with_any_number_of_threads_and_beside_others(frame, bands, high):
+    transform = LogMel(spectrum=MelSpectrum(bands, 25, high, frame))
+    given, threads, results = recordings(8), torch.get_num_threads(), []
+    for count in (1, 2, 4):
         torch.set_num_threads(count)
-        results.append(LogMel().prepare(recordings()[4]).bands)
+        with threadpool_limits(count):
+            results.append([transform.prepare(recording).bands for recording in given])
+            with ThreadPoolExecutor(count) as pool:
+                results.append([made.bands for made in pool.map(transform.prepare, given)])
     torch.set_num_threads(threads)
-    assert np.array_equal(*results)
+    assert all(np.array_equal(one, other) for result in results[1:] for one, other in zip(results[0], result, strict=True))
+
+
+def test_a_floor_that_single_precision_takes_for_zero_is_refused():
+    with pytest.raises(InputError, match=r"spectrum.floor=1e-50: must be at least 1e-37"):
+        MelSpectrum(floor=1e-50)
 
 
 def test_a_band_above_half_the_rate_is_refused():
