@@ -80,7 +80,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "optimizer.lr": (_number(lambda v: v > 0), "greater than 0"),
     "optimizer.weight_decay": (_number(lambda v: v >= 0), "0 or more"),
     "data.batch_size": (_whole(1), "a whole number above 0"),
-    "data.num_workers": (_whole(0), "a whole number, 0 or more"),
+    "data.num_workers": (lambda v: v == "auto" or _whole(0)(v), "auto or a whole number, 0 or more"),
     "data.on_error": (_one_of("stop", "quarantine"), "stop or quarantine"),
     "data.cache": (_one_of("memory", "disk", "none"), "memory, disk or none"),
     "data.cache_gb": (_number(lambda v: v >= 0), "0 or more"),
@@ -92,6 +92,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "training.mode": (_one_of("max", "min"), "max or min"),
     "training.checkpoint": (_one_of("best", "last"), "best or last"),
     "training.monitor": (_one_of("val/score", "val/loss", "train/loss"), "val/score, val/loss or train/loss"),
+    "training.compile": (lambda v: isinstance(v, bool), "true or false"),
     "training.patience": (_or_none(_whole(1)), "a whole number above 0, or null for no early stopping"),
     "trainer.max_epochs": (_whole(1), "a whole number above 0"),
     "trainer.accumulate_grad_batches": (_whole(1), "a whole number above 0"),
@@ -110,7 +111,7 @@ KEYS: dict[str, frozenset[str]] = {
     "training": frozenset(
         [
             "encode_once", "stack", "modality_dropout", "fused_loss", "per_modality_loss", "order", "monitor", "mode", "patience", "checkpoint",
-            "schedule",
+            "schedule", "channels_last", "compile", "bucket_by",
         ]
     ),
     "evaluation": frozenset({"resamples"}),
@@ -142,6 +143,12 @@ def check_config(cfg: DictConfig) -> None:
     rates = select(cfg, "training.modality_dropout", 0.0)
     if isinstance(rates, dict):
         refuse_unknown(rates, frozenset(map(str, cfg.encoders)), "training.modality_dropout")
+    bucket_by = select(cfg, "training.bucket_by", None)
+    if bucket_by is not None and bucket_by not in cfg.encoders:
+        raise InputError(f"training.bucket_by={bucket_by}: must be one of the encoders {', '.join(map(str, cfg.encoders))}, or null.")
+    for key in ("bucket_by", "compile"):
+        if select(cfg, f"training.{key}", None) and select(cfg, "training.encode_once", False):
+            raise InputError(f"training.{key}: for training end to end; heads on frozen features have no use for it.")
     check_data(cfg)
 
 

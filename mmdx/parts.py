@@ -192,15 +192,18 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
         weight_decay=weight_decay,
         schedule=make(training.schedule, "training.schedule", "schedule"),
         batch_size=cfg.data.batch_size,
-        num_workers=cfg.data.num_workers,
+        num_workers=None if cfg.data.num_workers == "auto" else cfg.data.num_workers,
         modality_dropout=ModalityDropout(select(cfg, "training.modality_dropout", 0.0)),
         fused_loss=training.fused_loss,
         per_modality_loss=training.per_modality_loss,
         order=training.order,
+        bucket_by=select(cfg, "training.bucket_by", None),
         monitor=training.monitor,
         mode=training.mode,
         patience=training.patience,
         checkpoint=training.checkpoint,
+        channels_last=_auto(select(cfg, "training.channels_last", "auto"), "training.channels_last"),
+        compile=select(cfg, "training.compile", False),
         trainer=select(cfg, "trainer", {}),
         callbacks=lambda: [make(node, f"callbacks.{k}", "callback") for k, node in (cfg.get("callbacks") or {}).items()],
         loggers=lambda folder: [
@@ -223,9 +226,9 @@ def _cache_root(cfg: DictConfig) -> Path:
     return Path(cfg.cache.root).expanduser() if cfg.cache.root else user_cache()
 
 
-def _stack(given: object) -> bool | None:
+def _auto(given: object, key: str) -> bool | None:
     if given not in ("auto", True, False):
-        raise InputError(f"training.stack={given}: must be auto, true or false.")
+        raise InputError(f"{key}={given}: must be auto, true or false.")
     return None if given == "auto" else bool(given)
 
 
@@ -248,6 +251,6 @@ def study_from(cfg: DictConfig, folder: Path, resume: bool = False) -> Study:
         encode_once=cfg.training.encode_once,
         features=None if cfg.data.cache == "none" else _cache_root(cfg) / "features",
         features_gb=cfg.cache.gb,
-        stack=_stack(cfg.training.stack),
+        stack=_auto(cfg.training.stack, "training.stack"),
         resume=resume,
     )

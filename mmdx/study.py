@@ -132,7 +132,7 @@ class Study:
 
     def _read(self) -> np.ndarray:
         """The cohort's inputs, or features in their place, and the rows that can be used."""
-        workers = self.training.num_workers
+        workers = self.training.num_workers or 0
         if self.encode_once:
             torch.manual_seed(self.seeds[0])  # for a frozen encoder without pretrained weights
             self.cohort, self.model, rows = encode_once(

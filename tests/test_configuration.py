@@ -90,3 +90,27 @@ def test_a_modality_cannot_be_called_what_torch_or_python_calls_something_else(n
 def test_more_processes_than_cores_are_refused():
     with pytest.raises(InputError, match="CPU cores"):
         check_trainer({"accelerator": "cpu", "devices": 10_000})
+
+
+def test_bfloat16_is_refused_on_a_gpu_that_does_not_compute_in_it(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: False)
+    with pytest.raises(InputError, match="trainer.precision=bf16-mixed: this GPU does not compute in bfloat16; use 16-mixed or 32-true"):
+        check_trainer({"accelerator": "auto", "precision": "bf16-mixed"})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.bucket_by=txt"], "training.bucket_by=txt: must be one of the encoders image, text, or null"),
+        (["training.bucket_by=text", "training.encode_once=true"], "training.bucket_by: for training end to end"),
+        (["training.bucket_by=text", "training.order=stratified"], "sorting by length undoes training.order=stratified"),
+        (["training.channels_last=maybe"], "training.channels_last=maybe: must be auto, true or false"),
+        (["training.compile=1"], "training.compile=1: must be true or false"),
+    ],
+)
+def test_options_of_speed_are_checked_before_any_data_is_read(overrides, message):
+    cfg = config(*overrides)
+    with pytest.raises(InputError, match=message):
+        check_config(cfg)
+        training_plan(cfg)

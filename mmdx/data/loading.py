@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -69,6 +70,11 @@ class Examples(TorchDataset[Example]):
     ) -> None:
         self.cohort, self.transforms, self.target, self.seed, self.dropout = cohort, dict(transforms), target, seed, dropout
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether prepared inputs are kept in memory."""
+        return bool(self.cohort.kept)
+
     def __getitem__(self, key: tuple[int, int]) -> Example:
         epoch, index = key
         prepared = self.cohort[index]
@@ -89,12 +95,29 @@ def _items(transform: Transform, bag: list, rng: np.random.Generator | None) -> 
     return items
 
 
-def loader(examples: Examples, sampler: EpochSampler, batch_size: int, num_workers: int, pin_memory: bool = False) -> DataLoader[Batch]:
-    """A loader of batches. The number of workers changes the speed and nothing else.
+MOST_WORKERS = 8
+"""Loader workers beyond which a GPU is not fed any faster, as a rule."""
 
-    The loader draws the seeds of its workers, which nothing uses, from a generator of its own: drawn from the global one, they would
-    shift the model's dropout by how many workers and epochs there were.
+
+def chosen_workers(in_memory: bool, on_gpu: bool, cores: int) -> int:
+    """How many loader workers suit a machine: beside a GPU all cores but one; where the CPU itself trains, none for inputs that lie prepared in
+    memory, since workers would take the cores from training, else one, which reads while the others compute.
     """
+    if on_gpu:
+        return max(1, min(MOST_WORKERS, cores - 1))
+    return 0 if in_memory or cores == 1 else 1
+
+
+def loader(examples: Examples, sampler: EpochSampler, batch_size: int, num_workers: int | None, pin_memory: bool = False) -> DataLoader[Batch]:
+    """A loader of batches. The number of workers, None choosing one for the machine, changes the speed and nothing else.
+
+    PyTorch gives each worker one thread. Batches for a GPU lie in pinned memory (``pin_memory``). The loader draws the seeds of its workers, which
+    nothing uses, from a generator of its own: drawn from the global one, they would shift the model's dropout by how many workers and epochs
+    there were.
+    """
+    if num_workers is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        num_workers = chosen_workers(examples.in_memory, pin_memory, max(1, cores // sampler.world))
     return DataLoader(
         examples,  # type: ignore[arg-type]
         batch_size=batch_size,

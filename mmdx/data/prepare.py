@@ -63,6 +63,7 @@ class PreparedCohort:
         self.stored: dict[int, str] = {}  # of rows that are on disk the names they have there
         self.kept: dict[int, Prepared] = {}
         self.has = np.zeros((len(dataset), len(self.transforms)), dtype=bool)  # [n, M], columns in the order of transforms
+        self.sizes = np.zeros((len(dataset), len(self.transforms)), dtype=np.int64)  # bytes of the prepared inputs [n, M], 0 where there are none
         self.faults: list[SampleError] = []
         self.unused = 0
         self.contents = np.full(len(dataset), None, dtype=object)
@@ -90,7 +91,8 @@ class PreparedCohort:
             self.contents[index] = content_of(digests)
             usable.append(index)
             self.has[index] = [bool(prepared[m]) for m in self.transforms]
-            size += _bytes(prepared)
+            self.sizes[index] = [_bytes(prepared[m]) for m in self.transforms]
+            size += int(self.sizes[index].sum())
             if size / (done + 1) * (len(self.dataset) if done >= PROBE else done + 1) > self.memory_gb * 2**30:
                 self.memory_gb, self.kept = 0.0, {}
             if self.memory_gb:
@@ -177,6 +179,10 @@ class PreparedCohort:
         """The prepared inputs of one modality over some rows, bags laid open."""
         for index in indices:
             yield from self[int(index)][modality]
+
+    def sizes_of(self, modality: str, rows: np.ndarray) -> np.ndarray:
+        """How large the prepared inputs of a modality are, in bytes [n], 0 where a row has none."""
+        return self.sizes[rows, list(self.transforms).index(modality)]
 
     def rows_with(self, modalities: Iterable[str]) -> np.ndarray:
         """Whether a sample has at least one of the modalities, bool [n]."""

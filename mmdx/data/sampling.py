@@ -32,6 +32,32 @@ def stratified(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 ORDERS = {"shuffled": shuffled, "balanced": balanced, "stratified": stratified}
 
 
+WINDOW = 50
+"""Batches within which samples are sorted by length: enough for batches alike, few enough that each epoch draws others."""
+
+
+def bucketed(positions: np.ndarray, sizes: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
+    """The same draws, regrouped so that those of a batch are of like size.
+
+    Draws are sorted within windows of so many batches, and the batches then shuffled; the last, incomplete batch stays as it was drawn. One without
+    a size is put at that of any other, so that samples which lack the modality don't fill batches of their own.
+
+    Args:
+        positions: in random order, [n].
+        sizes: of each position, [N], 0 where it has none.
+        batch: draws of a batch, over all processes.
+        rng: draws the order of the batches.
+    """
+    whole = len(positions) // batch * batch
+    drawn, known = sizes[positions[:whole]].astype(float), sizes[sizes > 0]
+    drawn += rng.random(whole)  # ties in random order
+    if len(known):
+        drawn[drawn < 1] = rng.choice(known, size=(drawn < 1).sum()) + rng.random((drawn < 1).sum())
+    order = np.lexsort((drawn, np.arange(whole) // (WINDOW * batch)))
+    batches = positions[:whole][order].reshape(-1, batch)
+    return np.concatenate([rng.permutation(batches).reshape(-1), positions[whole:]])
+
+
 class EpochSampler(Sampler[tuple[int, int]]):
     """Draws ``(epoch, index)``: the epoch travels with the index, so a loader worker holds no state of its own.
 
@@ -42,6 +68,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seed: the run's seed.
         rank, world: this process's share is every ``world``-th draw from ``rank`` on. The last round is filled up from the
             start, so that each rank has as many; a reader of evaluation rows drops what it has seen.
+        sizes: of the rows' inputs of one modality, [n], by which each batch of ``batch_size`` is made alike; None leaves the order.
+        batch_size: of one process.
     """
 
     def __init__(
@@ -52,9 +80,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
+        sizes: np.ndarray | None = None,
+        batch_size: int = 1,
     ) -> None:
         self.indices, self.order, self.seed, self.rank, self.world = np.asarray(indices), order, seed, rank, world
         self.strata = np.zeros(len(self.indices), int) if strata is None else np.asarray(strata)
+        self.sizes, self.batch_size = sizes, batch_size
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -70,5 +101,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         else:
             rng = np.random.default_rng([self.seed, self.epoch])
             positions, epoch = ORDERS[self.order](self.strata, rng), self.epoch
-        positions = np.resize(positions, len(self) * self.world)[self.rank :: self.world]
-        return ((epoch, int(i)) for i in self.indices[positions])
+        positions = np.resize(positions, len(self) * self.world)
+        if self.order is not None and self.sizes is not None:
+            positions = bucketed(positions, self.sizes, self.batch_size * self.world, rng)
+        return ((epoch, int(i)) for i in self.indices[positions[self.rank :: self.world]])

@@ -93,16 +93,22 @@ class TimmTransform(Transform):
         return normalised(prepared, self.augment, rng, self.mean, self.std)
 
 
+EVERY = np.arange(256, dtype=np.float32) / np.float32(255)
+"""The values that a pixel can have."""
+
+
 def normalised(
     values: np.ndarray, augment: Augmentation | None, rng: np.random.Generator | None, mean: list[float], std: list[float]
 ) -> Tensor:
     """uint8 [S, S] or [S, S, 3], changed where there is a generator, as float32 [C, S, S] = (value / 255 - mean) / std."""
     if augment is not None and rng is not None:
         values = augment.image(values, rng)
-    stacked = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-    scaled = stacked.astype(np.float32) / np.float32(255)
-    centre, spread = (np.array(v, np.float32).reshape(-1, 1, 1) for v in (mean, std))
-    return torch.from_numpy(np.ascontiguousarray((scaled - centre) / spread))
+    channels = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    table = (EVERY - np.array(mean, np.float32)[:, None]) / np.array(std, np.float32)[:, None]  # [C, 256], in the place of sums over pixels
+    out = np.empty(channels.shape, np.float32)
+    for place, channel in enumerate(channels):
+        np.take(table[place], channel, out=out[place], mode="clip")  # the mode that needs no second buffer
+    return torch.from_numpy(out)
 
 
 class ResidualStage(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -85,6 +86,23 @@ def parameter_groups(model: MultimodalModel, plan: ModelPlan, lr: float, weight_
     groups.append({"params": [p for p in rest if p.ndim > 1], "lr": lr, "weight_decay": weight_decay})
     groups.append({"params": [p for p in rest if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
     return [group for group in groups if group["params"]]
+
+
+def lay_out(model: nn.Module, channels_last: bool | None, device: torch.device) -> None:
+    """Let 2-D convolutions compute with channels last, the same maths to rounding; None does where that is known to be the faster: on CPUs and on
+    GPUs with tensor cores.
+    """
+    if channels_last is None:
+        channels_last = device.type == "cpu" or (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0))
+    if channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def fused_form(optimizer: Any) -> Any:
+    """The optimiser's maker in its fused form, where it has one and nothing else was asked for."""
+    kind, settings = getattr(optimizer, "func", optimizer), getattr(optimizer, "keywords", {})
+    fused = "fused" in inspect.signature(kind).parameters and not {"fused", "foreach"} & set(settings)
+    return (lambda groups: optimizer(groups, fused=True)) if fused else optimizer
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import logging
 import os
@@ -25,7 +26,7 @@ from mmdx.data.prepare import PreparedCohort
 from mmdx.data.sampling import EpochSampler
 from mmdx.errors import InputError
 from mmdx.files import write_json
-from mmdx.training.build import FITTED, build_model, fit_transforms, load_transforms, load_weights, parameter_groups, read_fitted
+from mmdx.training.build import FITTED, build_model, fit_transforms, lay_out, load_transforms, load_weights, parameter_groups, read_fitted
 from mmdx.training.distributed import is_first, rank_and_world
 from mmdx.training.feature_table import FeatureBatches
 from mmdx.training.frozen import EncodedCohort
@@ -57,7 +58,9 @@ class Batches(pl.LightningDataModule):
 
     def _loader(self, rows: np.ndarray, order: str | None) -> DataLoader[Batch]:
         rank, world = rank_and_world()
-        sampler = EpochSampler(rows, order, self.strata[rows], self.seed, rank, world)
+        by = self.plan.bucket_by if order and self.plan.bucket_by in self.examples.transforms else None
+        sizes = self.examples.cohort.sizes_of(by, rows) if by else None
+        sampler = EpochSampler(rows, order, self.strata[rows], self.seed, rank, world, sizes, self.plan.batch_size)
         return loader(self.examples, sampler, self.plan.batch_size, self.plan.num_workers, self.pin_memory)
 
 
@@ -77,7 +80,8 @@ class TrainedModel:
         if isinstance(cohort, EncodedCohort) and rank_and_world()[1] == 1:
             return FeatureBatches(cohort, self.transforms, target, rows, plan.batch_size)
         examples = Examples(cohort, self.transforms, target, 0, ModalityDropout(0.0))
-        return loader(examples, EpochSampler(rows, None, None, 0, *rank_and_world()), plan.batch_size, plan.num_workers)
+        sampler = EpochSampler(rows, None, None, 0, *rank_and_world())
+        return loader(examples, sampler, plan.batch_size, plan.num_workers, self.device.type == "cuda")
 
 
 def fit_model(
@@ -123,13 +127,31 @@ def fit_model(
             if not resume:
                 shutil.rmtree(checkpoints, ignore_errors=True)
             write_json(folder / FITTED, states)
+        lay_out(model, training.channels_last, trainer.strategy.root_device)
         on_gpu = trainer.strategy.root_device.type == "cuda"
         batches = Batches(examples, train, val, task.strata(target), training, seed, on_gpu)
-        trainer.fit(module, datamodule=batches, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
+        if training.compile:
+            for part in (*model.encoders.values(), *model.aggregators.values(), model.fusion):
+                part.compile()  # in place, so that weights keep their names
+        with _compiling() if training.compile else contextlib.nullcontext():
+            trainer.fit(module, datamodule=batches, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
     load_weights(module, checkpoints / f"{training.checkpoint}.ckpt")
-    trained = TrainedModel(module.model, task, transforms, trainer.strategy.root_device)
+    plain = copy.deepcopy(module.model) if training.compile else module.model  # a copy is not compiled
+    trained = TrainedModel(plain, task, transforms, trainer.strategy.root_device)
     calibrate(trained, cohort, target, train, training, folder)
     return trained
+
+
+@contextlib.contextmanager
+def _compiling() -> Iterator[None]:
+    """Say in one sentence that a model could not be compiled."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    try:
+        yield
+    except TorchDynamoException as fault:
+        reason = str(getattr(fault, "inner_exception", fault)).strip().split("\n")[0] or type(fault).__name__
+        raise InputError(f"training.compile=true: torch could not compile the model ({reason}); set training.compile=false.") from fault
 
 
 def calibrate(
@@ -151,7 +173,9 @@ def load_model(folder: Path, plan: ModelPlan, training: TrainingPlan) -> Trained
     model = build_model(plan, transforms, task.outputs)
     module = MultimodalModule(model, task, [], training.optimizer, training.schedule, 0)
     load_weights(module, folder / "checkpoints" / f"{training.checkpoint}.ckpt")
-    return TrainedModel(model, task, transforms, device_of(training))
+    device = device_of(training)
+    lay_out(model, training.channels_last, device)
+    return TrainedModel(model, task, transforms, device)
 
 
 def device_of(training: TrainingPlan) -> torch.device:
@@ -196,6 +220,9 @@ def check_trainer(arguments: Mapping[str, Any]) -> None:
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     if on_cpu and isinstance(devices, int) and devices > (os.cpu_count() or 1):
         raise InputError(f"trainer.devices={devices}: this machine has {os.cpu_count()} CPU cores, and each process needs one.")
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    if "bf16" in str(arguments.get("precision")) and on_gpu and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False):
+        raise InputError(f"trainer.precision={arguments['precision']}: this GPU does not compute in bfloat16; use 16-mixed or 32-true.")
     for name in arguments:
         if name in OURS:
             raise InputError(f"trainer.{name}: not to be set, since {OURS[name]}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from mmdx.data.sampling import ORDERS
 from mmdx.errors import InputError
 from mmdx.files import write_atomically
 from mmdx.training.alike import described
-from mmdx.training.build import parameter_groups
+from mmdx.training.build import fused_form, parameter_groups
 from mmdx.training.feature_table import FeatureTable, scale, standardised
 from mmdx.training.model import MultimodalModel
 from mmdx.training.plan import ModelPlan, TrainingPlan
@@ -148,7 +147,7 @@ def _engine(heads: Sequence[Head]) -> Engine:
     """What takes the steps of some heads."""
     steps, training = _steps(heads[0]), heads[0].training
     parts: Any = (
-        _fused(training.optimizer),
+        fused_form(training.optimizer),
         lambda optimizer: training.schedule(optimizer, steps),
         loss_of(heads[0].task, training.fused_loss, training.per_modality_loss),
         training.trainer.get("gradient_clip_val"),
@@ -163,13 +162,6 @@ def named_groups(model: MultimodalModel, plan: ModelPlan, training: TrainingPlan
     names = {parameter: name for name, parameter in model.fusion.named_parameters()}
     groups = parameter_groups(model, plan, training.lr, training.weight_decay)
     return [group | {"params": [names[p] for p in group["params"]]} for group in groups]
-
-
-def _fused(optimizer: Any) -> Any:
-    """The optimiser's fused form where it has one and nothing else was asked for."""
-    kind, settings = getattr(optimizer, "func", optimizer), getattr(optimizer, "keywords", {})
-    fused = "fused" in inspect.signature(kind).parameters and not {"fused", "foreach"} & set(settings)
-    return (lambda groups: optimizer(groups, fused=True)) if fused else optimizer
 
 
 def _stacking(

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from mmdx.encoders.tuning import hold_frozen
 from mmdx.errors import InputError
+from mmdx.training.build import fused_form
 from mmdx.training.distributed import gather
 from mmdx.training.model import MultimodalModel
 from mmdx.types import Batch, FusionOutput, Task
@@ -53,8 +54,9 @@ class MultimodalModule(pl.LightningModule):
         self._seen: list[tuple[list[int], Tensor, Tensor]] = []
 
     def configure_optimizers(self) -> Any:
-        """Optimiser and schedule, stepped every batch."""
-        optimizer = self._optimizer(self._groups)
+        """Optimiser, fused where it can be, and schedule, stepped every batch."""
+        optimizer = fused_form(self._optimizer)(self._groups)
+        optimizer._step_supports_amp_scaling = False  # in mixed precision gradients are unscaled, then clipped; a fused step would unscale again
         schedule = self._schedule(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -66,11 +68,11 @@ class MultimodalModule(pl.LightningModule):
             hold_frozen(encoder)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Weighted mean losses of a batch."""
+        """Weighted mean losses of a batch, in 32 bits whatever the precision of the model."""
         output = self.model(batch)
         loss = torch.zeros((), device=batch.target.device) + sum(output.aux_losses.values())
         if self._fused_loss:
-            loss = loss + self._fused_loss * self.task.loss(output.logits, batch.target)
+            loss = loss + self._fused_loss * self.task.loss(output.logits.float(), batch.target)
         if self._per_modality_loss:
             loss = loss + self._per_modality_loss * self._own_losses(output, batch)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
@@ -88,7 +90,7 @@ class MultimodalModule(pl.LightningModule):
         losses = []
         for name, logits in output.per_modality.items():
             here = batch.present[name]
-            losses.append(self.task.loss(logits[here], batch.target[here]) if here.any() else 0.0 * logits.sum())
+            losses.append(self.task.loss(logits[here].float(), batch.target[here]) if here.any() else 0.0 * logits.sum())
         return torch.stack(losses).sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

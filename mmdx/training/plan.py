@@ -61,15 +61,19 @@ class TrainingPlan:
         optimizer: makes the optimiser from parameter groups that carry their own ``lr`` and ``weight_decay``.
         lr, weight_decay: of the fusion and, before layer-wise decay, of the encoders.
         schedule: makes the learning-rate schedule from the optimiser and the number of steps.
-        batch_size, num_workers: of the loaders, in each process.
+        batch_size, num_workers: of the loaders, in each process; None workers chooses how many for the machine.
         modality_dropout: takes modalities away in training.
         fused_loss: weight of the loss of the fused logits.
         per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them. With ``fused_loss`` 0 the
             encoders learn apart, each as if it were alone, and the fusion only joins their decisions.
         order: "shuffled", "balanced" to draw each class equally often, or "stratified" to give each batch its share of each.
+        bucket_by: the modality by whose length samples are put together into batches, so that less is padded; None for no one. A model that is
+            trained without the modality passes over it.
         monitor, mode: the validation metric that chooses the checkpoint and stops early, and what is better, "max" or "min".
         patience: epochs without a better value before training stops; None never stops early.
         checkpoint: "best" by the monitor, or "last".
+        channels_last: whether the weights of 2-D convolutions lie with their channels last; None where it is the faster.
+        compile: whether encoders and fusion are compiled by ``torch.compile`` for training; predictions are made without.
         trainer: arguments of Lightning's ``Trainer``.
         callbacks: makes further Lightning callbacks.
         loggers: makes Lightning loggers that write below a folder.
@@ -80,15 +84,18 @@ class TrainingPlan:
     weight_decay: float = 0.01
     schedule: Callable[..., Any] = field(default_factory=WarmupCosine)
     batch_size: int = 32
-    num_workers: int = 0
+    num_workers: int | None = 0
     modality_dropout: ModalityDropout = field(default_factory=lambda: ModalityDropout(0.2))
     fused_loss: float = 1.0
     per_modality_loss: float = 0.0
     order: str = "shuffled"
+    bucket_by: str | None = None
     monitor: str = "val/score"
     mode: str = "max"
     patience: int | None = None
     checkpoint: str = "best"
+    channels_last: bool | None = None
+    compile: bool = False
     trainer: Mapping[str, Any] = field(default_factory=lambda: {"max_epochs": 10})
     callbacks: Callable[[], list[Callback]] = list
     loggers: Callable[[Path], list[Logger]] = lambda folder: []
@@ -96,3 +103,5 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if not (self.fused_loss > 0 or self.per_modality_loss > 0):
             raise InputError("training.fused_loss=0 and training.per_modality_loss=0: nothing to learn from; set one of them above 0.")
+        if self.bucket_by and self.order == "stratified":
+            raise InputError(f"training.bucket_by={self.bucket_by}: sorting by length undoes training.order=stratified; use shuffled, or null.")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmdx.data.loading import Examples, ModalityDropout, loader
+from mmdx.data.loading import Examples, ModalityDropout, chosen_workers, loader
 from mmdx.data.prepare import PreparedCohort, stop_or_quarantine
 from mmdx.data.sampling import EpochSampler
 from mmdx.errors import InputError, SampleError
@@ -89,3 +89,24 @@ def test_fingerprint_follows_content_not_what_is_kept():
         return cohort.fingerprint
 
     assert fingerprint() == fingerprint(memory_gb=0.0) != fingerprint(numbers={"only_b": (1,)})
+
+
+@pytest.mark.parametrize(
+    ("in_memory", "on_gpu", "cores", "workers"),
+    [(True, False, 16, 0), (False, False, 2, 1), (False, False, 1, 0), (True, True, 16, 8), (True, True, 4, 3), (False, True, 1, 1)],
+)
+def test_workers_are_chosen_for_the_machine(in_memory, on_gpu, cores, workers):
+    assert chosen_workers(in_memory, on_gpu, cores) == workers
+
+
+class Threads(Transform):
+    def __call__(self, prepared, rng):
+        return torch.tensor([float(torch.get_num_threads())])
+
+
+def test_a_worker_has_one_thread_and_inputs_in_memory_need_no_worker_on_a_cpu():
+    cohort = PreparedCohort(Numbers(), {"a": Threads()}, memory_gb=0.0)
+    cohort.read()
+    made = Examples(cohort, cohort.transforms, np.zeros(40, np.float32), 0, ModalityDropout(0.0))
+    assert all(bool((batch.inputs["a"] == 1).all()) for batch in loader(made, EpochSampler(np.arange(40), None), 8, 1))
+    assert loader(examples(), EpochSampler(np.arange(40), None), 8, None).num_workers == 0

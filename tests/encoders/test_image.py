@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from mmdx.encoders.image import ImageTransform, SmallCNN, TimmEncoder, TimmTransform
+from mmdx.encoders.image import ImageTransform, SmallCNN, TimmEncoder, TimmTransform, normalised
 from mmdx.encoders.pixels import Augmentation, to_uint8
 from mmdx.errors import InputError, SampleError
 from mmdx.testing import check_encoder
@@ -181,3 +181,13 @@ def test_small_cnn_learns_which_half_is_bright_in_a_few_steps():
         loss.backward()
         optimiser.step()
     assert loss < 0.1
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 3)])
+def test_pixels_are_normalised_to_the_same_bits_as_by_the_formula(shape):
+    values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if len(shape) == 3 else ([0.5], [0.25])
+    stacked = values[None] if len(shape) == 2 else values.transpose(2, 0, 1)
+    centre, spread = (np.array(v, np.float32)[:, None, None] for v in (mean, std))
+    expected = (stacked.astype(np.float32) / np.float32(255) - centre) / spread
+    assert np.array_equal(normalised(values, None, None, mean, std).numpy(), expected)

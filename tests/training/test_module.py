@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from toy import Numbers, model_plan, training_plan
 
 from mmdx.data.collate import Example, collate
+from mmdx.data.loading import ModalityDropout
+from mmdx.data.splits import HoldOut
 from mmdx.errors import InputError
 from mmdx.fusion.concat import Concatenation
 from mmdx.fusion.late import MeanOfLogits
+from mmdx.study import Study
 from mmdx.tasks.binary import Binary
 from mmdx.training.model import MultimodalModel
 from mmdx.training.module import MultimodalModule
@@ -78,3 +82,31 @@ def test_a_fusion_without_logits_of_each_modality_cannot_take_their_loss():
 def test_a_plan_needs_a_loss():
     with pytest.raises(InputError, match="nothing to learn from"):
         TrainingPlan(fused_loss=0.0)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_fused_step_clips_gradients_and_is_the_plain_step(tmp_path, monkeypatch, precision):
+    """Clipped so far that AdamW's epsilon shows it; in mixed precision too, where Lightning clips for no optimiser that unscales by itself."""
+    kept = {}
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr("mmdx.training.module.fused_form", lambda optimizer: optimizer)
+        plan = training_plan(modality_dropout=ModalityDropout(0.0), trainer={"precision": precision, "gradient_clip_val": 1e-7})
+        Study(Numbers(), model_plan(), plan, HoldOut(), tmp_path / str(fused)).run()
+        last = torch.load(tmp_path / str(fused) / "models" / "model" / "checkpoints" / "last.ckpt", weights_only=True)
+        assert bool(last["optimizer_states"][0]["param_groups"][0]["fused"]) is fused
+        kept[fused] = last["state_dict"]
+    for name, weight in kept[True].items():
+        torch.testing.assert_close(weight, kept[False][name], rtol=1e-4, atol=1e-6)
+
+
+def test_trained_in_bfloat16_a_model_predicts_in_32_bits_near_the_one_trained_in_32(tmp_path):
+    found = {}
+    for precision in ("32-true", "bf16-mixed"):
+        training = training_plan(trainer={"precision": precision})
+        study = Study(Numbers(), model_plan(), training, HoldOut(), tmp_path / precision)
+        found[precision] = study.run()["prob"].to_numpy()
+        last = torch.load(tmp_path / precision / "models" / "model" / "checkpoints" / "last.ckpt", weights_only=True)
+        assert {weight.dtype for weight in last["state_dict"].values()} == {torch.float32}
+    assert 0 < np.abs(found["bf16-mixed"] - found["32-true"]).max() < 0.02
+    assert np.abs(torch.tensor(found["bf16-mixed"]).bfloat16().double().numpy() - found["bf16-mixed"]).max() > 0
