@@ -18,7 +18,7 @@ PARTS = {
     "first": [["bench_start.py", "--first", "--repeats", "3"]],
     "heads": [["bench_heads.py", "--width", width] for width in ("32", "128", "640")]
     + [["bench_heads.py", "--fusion", "tokens", "--tokens", "4", "--width", "64", "--repeats", "1"]],
-    "step": [["bench_step.py"]],
+    "step": [["bench_step.py"], ["bench_options.py"]],
     "scaling": [["bench_scaling.py"]],
     "bootstrap": [["bench_bootstrap.py"]],
 }
