@@ -246,6 +246,7 @@ def make_trainer(folder: Path, training: TrainingPlan, title: str) -> pl.Trainer
     ]
     if training.patience is not None:
         callbacks.append(EarlyStopping(training.monitor, mode=training.mode, patience=training.patience, check_on_train_epoch_end=True))
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # deterministic operations need no filled memory
     try:
         return _trainer(folder, training, callbacks)
     except (TypeError, ValueError, MisconfigurationException) as fault:
