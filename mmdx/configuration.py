@@ -105,7 +105,7 @@ KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
             "name", "data", "recipe", "encoders", "fusion", "task", "split", "training", "optimizer",
-            "trainer", "logger", "callbacks", "seed", "seeds", "ablation", "resume", "evaluation", "cache",
+            "trainer", "logger", "callbacks", "seed", "seeds", "ablation", "resume", "evaluation", "cache", "missing", "alignment", "distillation",
         ]
     ),
     "training": frozenset(
@@ -118,6 +118,9 @@ KEYS: dict[str, frozenset[str]] = {
     "cache": frozenset({"root", "gb"}),
 }
 """The keys there are, at the top and in the groups that are not one class's arguments."""
+
+SCHEDULE = frozenset({"rate", "start", "epochs"})
+"""Keys of ``training.modality_dropout`` where it changes over the epochs."""
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -140,9 +143,12 @@ def check_config(cfg: DictConfig) -> None:
     if not cfg.get("encoders"):
         raise InputError("encoders: none given; name an experiment, such as +experiment=xray_text, or place one: "
                          "+encoder/image@encoders.image=small_cnn.")
-    rates = select(cfg, "training.modality_dropout", 0.0)
+    rates, place = select(cfg, "training.modality_dropout", 0.0), "training.modality_dropout"
+    if is_schedule(rates):
+        refuse_unknown(rates, SCHEDULE, place)
+        rates, place = rates.get("rate"), f"{place}.rate"
     if isinstance(rates, dict):
-        refuse_unknown(rates, frozenset(map(str, cfg.encoders)), "training.modality_dropout")
+        refuse_unknown(rates, frozenset(map(str, cfg.encoders)), place)
     bucket_by = select(cfg, "training.bucket_by", None)
     if bucket_by is not None and bucket_by not in cfg.encoders:
         raise InputError(f"training.bucket_by={bucket_by}: must be one of the encoders {', '.join(map(str, cfg.encoders))}, or null.")
@@ -150,6 +156,11 @@ def check_config(cfg: DictConfig) -> None:
         if select(cfg, f"training.{key}", None) and select(cfg, "training.encode_once", False):
             raise InputError(f"training.{key}: for training end to end; heads on frozen features have no use for it.")
     check_data(cfg)
+
+
+def is_schedule(given: Any) -> bool:
+    """Whether ``training.modality_dropout`` changes over the epochs: ``{rate, start, epochs}``."""
+    return isinstance(given, dict) and {"rate", "epochs"} <= set(given)
 
 
 def check_values(cfg: DictConfig) -> None:

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.optim import Optimizer
 
-from mmdx.configuration import allowed_packages, named_targets, select
+from mmdx.configuration import allowed_packages, is_schedule, named_targets, select
 from mmdx.data.loading import ModalityDropout
 from mmdx.data.masking import Masked, read_masks
 from mmdx.data.prepared_store import PreparedStore
@@ -32,6 +32,9 @@ from mmdx.types import Transform
 LOADING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "root_hint", "path_hint", "extra_metrics", "masks", "roles",
            "target_words")
 """Keys under ``data`` that are not the data set's own."""
+
+STRATEGIES = ("missing", "alignment", "distillation")
+"""Groups of strategies, from the one next to the fusion outwards. A group that an older run's config does not have is none."""
 
 
 def _is_a(base: type) -> Callable[[type], bool]:
@@ -166,19 +169,29 @@ def fill_classes(cfg: DictConfig, table: pd.DataFrame) -> None:
 
 
 def model_plan(cfg: DictConfig) -> ModelPlan:
-    """Encoders, fusion and task."""
+    """Encoders, fusion with the strategies around it, and task."""
     for name in map(str, cfg.encoders):
         if hasattr(nn.ModuleDict(), name):
             raise InputError(f"encoders.{name}: torch.nn.ModuleDict has an attribute of that name; call the modality otherwise, with source: {name}.")
     encoders = {str(name): encoder_plan(node, str(name)) for name, node in cfg.encoders.items()}
     task = make(cfg.task, "task", "task", partial=True)
+    kind = task().kind
 
     def fusion(widths: Mapping[str, int], head: Callable[[int], nn.Module]) -> nn.Module:
-        return make(cfg.fusion, "fusion", "fusion", widths=dict(widths), head=head)
+        made = make(cfg.fusion, "fusion", "fusion", widths=dict(widths), head=head)
+        for group in STRATEGIES:
+            if select(cfg, group, None):
+                given = {"kind": kind} if group == "distillation" else {}
+                made = make(cfg[group], group, "fusion", widths=dict(widths), fusion=made, **given)
+        return made
 
     fusion(dict.fromkeys(encoders, 8), lambda width: nn.Linear(width, 1))  # a wrong fusion is found before the data is read
-    task()
     return ModelPlan(encoders, fusion, task)
+
+
+def modality_dropout(given: Any) -> ModalityDropout:
+    """From a rate, one for each modality, or ``{rate, start, epochs}`` with either as its rate."""
+    return ModalityDropout(**given) if is_schedule(given) else ModalityDropout(given)
 
 
 def training_plan(cfg: DictConfig) -> TrainingPlan:
@@ -193,7 +206,7 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
         schedule=make(training.schedule, "training.schedule", "schedule"),
         batch_size=cfg.data.batch_size,
         num_workers=None if cfg.data.num_workers == "auto" else cfg.data.num_workers,
-        modality_dropout=ModalityDropout(select(cfg, "training.modality_dropout", 0.0)),
+        modality_dropout=modality_dropout(select(cfg, "training.modality_dropout", 0.0)),
         fused_loss=training.fused_loss,
         per_modality_loss=training.per_modality_loss,
         order=training.order,

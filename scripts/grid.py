@@ -5,11 +5,11 @@
 
 experiment, fusion (names, or all), seeds (how many), folds (how many; 0 keeps the experiment's split) and out are the grid's own; anything else
 is an override as for train.py, and one with several values, KEY=A,B, is one more axis. Each combination is a run folder below out, with
-predictions, metrics and models. Combinations that differ in fusion, optimizer, training or trainer alone share one reading of the cohort; heads that
-differ only in seed, fold, learning rate, weight decay, dropout, modality dropout or patience are trained at once. The same command goes on after a
-kill: finished models are kept. At the end comparison.md, .tex and .json compare all of them, and a table says how long each took, those that were
-trained at once an equal share each. ablation is none where it is not given: the full set of modalities alone is predicted. metrics.json of each run
-holds discrimination alone; `mmdx score` on a run adds calibration, groups and the rest.
+predictions, metrics and models. Combinations that differ in fusion, strategies around it, optimizer, training or trainer alone share one reading
+of the cohort; heads that differ only in seed, fold, learning rate, weight decay, dropout, modality dropout or patience are trained at once. The
+same command goes on after a kill: finished models are kept. At the end comparison.md, .tex and .json compare all of them, and a table says how
+long each took, those that were trained at once an equal share each. ablation is none where it is not given: the full set of modalities alone is
+predicted. metrics.json of each run holds discrimination alone; `mmdx score` on a run adds calibration, groups and the rest.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mmdx.run import CONFIG, check_same, finish
 from mmdx.study import Study, run_together
 
 OWN = {"experiment": "", "fusion": "all", "seeds": "1", "folds": "0", "out": ""}
-ALONE = ("fusion", "optimizer", "training", "trainer", "logger")
+ALONE = ("fusion", "missing", "alignment", "distillation", "optimizer", "training", "trainer", "logger")
 """Groups in which studies may differ that share one reading of the cohort."""
 TOGETHER = ("optimizer.lr", "optimizer.weight_decay", "training.modality_dropout", "training.patience", "fusion.dropout")
 """Settings in which heads may differ that are trained at once."""

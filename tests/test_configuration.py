@@ -26,11 +26,20 @@ def config(*overrides):
         ("+sed=3", r"sed: no such key; did you mean seed\? .*go under recipe"),
         ("+encoder/image=resnet18", "encoder: no such key; place a part by .*encoders.NAME"),
         ("training.modality_dropout={imag: 0.2}", r"training.modality_dropout.imag: no such key; did you mean image\?"),
+        ("training.modality_dropout={rate: {imag: 0.2}, epochs: 3}", r"training.modality_dropout.rate.imag: no such key; did you mean image\?"),
+        ("training.modality_dropout={rate: 0.2, epochs: 3, begin: 0}", "training.modality_dropout.begin: no such key; .*start"),
     ],
 )
 def test_a_key_that_nothing_reads_is_refused(override, message):
     with pytest.raises(InputError, match=message):
         check_config(config(override))
+
+
+def test_modality_dropout_may_change_over_the_epochs():
+    cfg = config("training.modality_dropout={rate: {image: 0.4}, start: 0.1, epochs: 3}")
+    check_config(cfg)
+    dropout = training_plan(cfg).modality_dropout
+    assert (dropout.rate, dropout.start, dropout.epochs) == ({"image": 0.4}, 0.1, 3)
 
 
 def test_values_of_ones_own_go_under_recipe():

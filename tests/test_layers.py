@@ -13,7 +13,7 @@ PACKAGE = ROOT / "mmdx"
 ORDER = [
     {"errors", "files"},
     {"types"},
-    {"data", "encoders", "fusion", "tasks", "simulate"},
+    {"data", "encoders", "fusion", "strategies", "tasks", "simulate"},
     {"training"},
     {"study", "together", "testing", "audit", "explain"},
     {"configuration", "methods", "parts", "provenance", "run", "evaluate", "stress"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,27 +24,39 @@ class ModalityDropout:
 
     Args:
         rate: probability for every modality, or one for each by name; 0 to below 1.
+        start: the probability in the first epoch (one for every modality), from which it goes in a straight line to the rate.
+        epochs: that it takes; 0 keeps to the rate from the first.
     """
 
-    def __init__(self, rate: float | Mapping[str, float] = 0.0) -> None:
+    def __init__(self, rate: float | Mapping[str, float] = 0.0, start: float = 0.0, epochs: int = 0) -> None:
         self.rate = dict(rate) if isinstance(rate, Mapping) else rate
         for value in self.rate.values() if isinstance(self.rate, dict) else [self.rate]:
             if not isinstance(value, int | float) or not 0 <= value < 1:
                 raise InputError(f"training.modality_dropout={rate}: must be at least 0 and below 1.")
+        if not isinstance(start, int | float) or not 0 <= start < 1:
+            raise InputError(f"training.modality_dropout.start={start}: must be at least 0 and below 1.")
+        if not isinstance(epochs, int) or epochs < 0:
+            raise InputError(f"training.modality_dropout.epochs={epochs}: must be a whole number, 0 or more.")
+        self.start, self.epochs = start, epochs
 
-    def __call__(self, there: list[str], rng: np.random.Generator) -> list[str]:
+    def rates(self, names: Sequence[str], epoch: int) -> np.ndarray:
+        """The probability of each of the named modalities in an epoch, the first being 0."""
+        rates = np.array([self.rate.get(m, 0.0) if isinstance(self.rate, dict) else self.rate for m in names])
+        done = min(epoch / self.epochs, 1.0) if self.epochs else 1.0
+        return rates if done == 1.0 else self.start + (rates - self.start) * done
+
+    def __call__(self, there: list[str], rng: np.random.Generator, epoch: int = 0) -> list[str]:
         """The modalities that stay, of those that a sample has. Where all would go, one of them, drawn evenly, stays."""
-        rates = [self.rate.get(m, 0.0) if isinstance(self.rate, dict) else self.rate for m in there]
         draws = rng.random(len(there))
         last = int(rng.integers(len(there)))
-        stays = [m for m, rate, draw in zip(there, rates, draws, strict=True) if draw >= rate]
+        stays = [m for m, rate, draw in zip(there, self.rates(there, epoch), draws, strict=True) if draw >= rate]
         return stays or [there[last]]
 
-    def many(self, present: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def many(self, present: Mapping[str, np.ndarray], rng: np.random.Generator, epoch: int = 0) -> dict[str, np.ndarray]:
         """The same for many samples at once: of each modality whether it stays, bool [n], from whether the sample has it, bool [n]."""
         names = sorted(present)
         there = np.stack([present[m] for m in names], axis=1)
-        rates = np.array([self.rate.get(m, 0.0) if isinstance(self.rate, dict) else self.rate for m in names])
+        rates = self.rates(names, epoch)
         if not rates.any():
             return dict(present)
         stays = there & (rng.random(there.shape) >= rates)
@@ -82,7 +94,7 @@ class Examples(TorchDataset[Example]):
         there = [m for m in names if prepared[m]]
         rng = np.random.default_rng([self.seed, epoch, index]) if epoch >= 0 else None
         if rng is not None:
-            there = self.dropout(there, rng)
+            there = self.dropout(there, rng, epoch)
         items = {m: _items(self.transforms[m], prepared[m], rng) if m in there else [] for m in names}
         return Example(index, items, self.target[index])
 

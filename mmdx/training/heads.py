@@ -276,7 +276,7 @@ def _order(head: Head, target: np.ndarray, epoch: int) -> np.ndarray:
 
 def _kept(head: Head, table: FeatureTable, rows: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
     """What of each row's modalities is left by modality dropout."""
-    return head.training.modality_dropout.many(table.present(rows), np.random.default_rng([head.seed, epoch, 1]))
+    return head.training.modality_dropout.many(table.present(rows), np.random.default_rng([head.seed, epoch, 1]), epoch)
 
 
 def _validated(

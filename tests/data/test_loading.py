@@ -70,6 +70,31 @@ def test_dropout_takes_each_modality_at_its_rate_but_never_the_last():
 def test_a_rate_out_of_range_is_named():
     with pytest.raises(InputError, match="training.modality_dropout=1"):
         ModalityDropout(1.0)
+    with pytest.raises(InputError, match="training.modality_dropout.start=1"):
+        ModalityDropout(0.3, start=1, epochs=2)
+    with pytest.raises(InputError, match="training.modality_dropout.epochs=-2"):
+        ModalityDropout(0.3, epochs=-2)
+
+
+def test_a_rate_goes_in_a_straight_line_from_its_start_over_the_epochs():
+    dropout = ModalityDropout({"a": 0.6}, start=0.2, epochs=4)
+    assert [round(float(dropout.rates(["a"], epoch)[0]), 6) for epoch in range(6)] == [0.2, 0.3, 0.4, 0.5, 0.6, 0.6]
+    assert [ModalityDropout(0.6).rates(["a"], epoch)[0] for epoch in range(2)] == [0.6, 0.6]
+    there = {m: np.ones(20_000, dtype=bool) for m in "abc"}
+    dropout = ModalityDropout({"a": 0.6}, start=0.0, epochs=2)
+    for epoch, rate in enumerate((0.0, 0.3, 0.6)):
+        many = dropout.many(there, np.random.default_rng(0), epoch)
+        rng = np.random.default_rng(1)
+        each = [dropout(["a", "b", "c"], rng, epoch) for _ in range(5000)]
+        assert np.mean(~many["a"]) == pytest.approx(rate, abs=0.01) and many["b"].all()
+        assert np.mean(["a" not in stays for stays in each]) == pytest.approx(rate, abs=0.03)
+
+
+def test_examples_of_later_epochs_have_the_later_rate():
+    made = examples(rate=0.5)
+    made.dropout = ModalityDropout(0.5, epochs=1)
+    gone = [sum(not example.items[m] for example in (made[epoch, i] for i in range(40)) for m in ("a", "b")) for epoch in (0, 1)]
+    assert gone[0] == 0 and gone[1] > 10
 
 
 def test_faulty_samples_stop_or_are_set_aside():
