@@ -38,7 +38,7 @@ def _completed(features: Features, present: Tensor, stand_in: Tensor) -> Feature
     stand_in = stand_in.to(tokens.dtype).expand(tokens.shape[0], tokens.shape[2])[:, None]  # [B, 1, D]
     first = torch.arange(tokens.shape[1], device=tokens.device) == 0
     here = present[:, None]
-    return Features(torch.where(here[:, :, None], tokens, stand_in), torch.where(here, mask, first))
+    return Features(torch.where(here[:, :, None], tokens, stand_in), (here & mask) | (~here & first))  # ONNX has no where of masks
 
 
 class LearnedTokens(Completed):
