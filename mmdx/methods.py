@@ -62,8 +62,8 @@ def described(name: str, config_folder: str) -> Row:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its products are not counted
     try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            fusion(features, {m: torch.ones(1, dtype=torch.bool) for m in WIDTHS})
+        with FlopCounterMode(display=False) as counter:
+            fusion.requires_grad_(False)(features, {m: torch.ones(1, dtype=torch.bool) for m in WIDTHS})
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
     method = getattr(fusion, "method", None)
