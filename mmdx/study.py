@@ -28,7 +28,7 @@ from mmdx.training.plan import ModelPlan, TrainingPlan
 from mmdx.training.predict import predict, subset_name, subsets
 from mmdx.types import Dataset, Simulated
 
-PREDICTIONS = "predictions.parquet"
+PREDICTIONS, DATA = "predictions.parquet", "data.json"
 AT_ONCE = 1024
 """Rows whose features are predicted from at once."""
 ABLATIONS = ("none", "offered", "retrained")
@@ -105,6 +105,7 @@ class Study:
     def take_over(self, other: Study) -> None:
         """Use what another study has prepared, of the same data, encoders, task and seeds, in the place of preparing it again."""
         self.cohort, self.rows, self.target, self.prepared = other.cohort, other.rows, other.target, True
+        self._write_quarantine(list(getattr(self.dataset, "faults", [])) + self.cohort.faults)
         self.model = replace(self.model, encoders=other.model.encoders)
 
     def prepare(self) -> None:
@@ -179,8 +180,13 @@ class Study:
         return run_together([self])[0]
 
     def begin(self) -> list[Cell]:
-        """Prepare, write down what is to be trained on what, and return the models."""
+        """Prepare, write down what is to be trained on what, and return the models.
+
+        Raises:
+            InputError: where a run that is gone on with was begun on other data.
+        """
         self.prepare()
+        self.check_same_data()
         folds = self.folds()
         cells = [cell for cell in self.cells(folds) if self._trainable(cell)]
         if is_first():
@@ -189,6 +195,21 @@ class Study:
         if self.encode_once and (why := needs_lightning(self.training)):
             say(f"{why}: the heads are trained by Lightning, one at a time.")
         return cells
+
+    def check_same_data(self) -> None:
+        """Compare the data with that which the folder's run was begun on, where there is one to go on with, and write down which it is.
+
+        Raises:
+            InputError: where it is other data.
+        """
+        path = self.folder / DATA
+        before = json.loads(path.read_text(encoding="utf-8"))["fingerprint"] if self.resume and path.exists() else None
+        if before not in (None, self.cohort.fingerprint):
+            raise InputError(
+                f"resume: the data has changed since {self.folder} was begun (fingerprint {before}, now {self.cohort.fingerprint}: ids, targets or "
+                "inputs of its samples); start a new run, or set the data back."
+            )
+        write_json_once(path, {"fingerprint": self.cohort.fingerprint})
 
     @property
     def heads_alone(self) -> bool:

@@ -40,13 +40,18 @@ def train_together(studies: Sequence[tuple[Study, Sequence[Cell]]]) -> list[pd.D
         own = [(study, cell, _head(study, cell, table, states)) for study, cell in todo if cell.modalities == modalities]
         for shape in dict.fromkeys(head.shape for *_, head in own):
             alike = [(study, cell, head) for study, cell, head in own if head.shape == shape]
+            owner = {id(head): (study, cell) for study, cell, head in alike}
+
+            def finished(done: Sequence[Head], owner: Mapping[int, tuple[Study, Cell]] = owner) -> None:
+                for head in done:
+                    study, cell = owner[id(head)]
+                    trained = TrainedModel(head.model, head.task, head.transforms, device)
+                    calibrate(trained, cohort, target, head.train, study.training, head.folder)
+                    write_atomically(study.predictions_of(cell), partial(study.predict(cell, trained).to_parquet, index=False))
+
             heads, started = [head for *_, head in alike], time.monotonic()
-            how = train_heads(heads, table, target, device, stack)
+            how = train_heads(heads, table, target, device, stack, finished)
             print(f"{_trained(heads)} in {time.monotonic() - started:.0f} s{f'; {how}' if how else ''}", flush=True)
-            for study, cell, head in alike:
-                trained = TrainedModel(head.model, head.task, head.transforms, device)
-                calibrate(trained, cohort, target, head.train, study.training, head.folder)
-                write_atomically(study.predictions_of(cell), partial(study.predict(cell, trained).to_parquet, index=False))
     return [pd.concat([pd.read_parquet(study.predictions_of(cell)) for cell in cells]) for study, cells in studies]
 
 

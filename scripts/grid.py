@@ -31,8 +31,9 @@ from mmdx.evaluation.compare import compare
 from mmdx.evaluation.comparison_table import latex, markdown
 from mmdx.files import write_json, write_text
 from mmdx.parts import study_from
+from mmdx.provenance import write_provenance
 from mmdx.run import CONFIG, check_same, finish
-from mmdx.study import Study, run_together
+from mmdx.study import DATA, Study, run_together
 
 OWN = {"experiment": "", "fusion": "all", "seeds": "1", "folds": "0", "out": ""}
 ALONE = ("fusion", "missing", "alignment", "distillation", "optimizer", "training", "trainer", "logger")
@@ -62,7 +63,7 @@ def asked(words: list[str]) -> tuple[dict[str, str], list[str]]:
             what = "name one of conf/experiment" if key == "experiment" else "name a folder for the runs"
             raise InputError(f"{key}: not given; {what}, as {key}=NAME.")
     for key, least in (("seeds", 1), ("folds", 0)):
-        if not own[key].isdigit() or int(own[key]) < least:
+        if not (own[key].isascii() and own[key].isdigit()) or int(own[key]) < least:
             raise InputError(f"{key}={own[key]}: must be a whole number, {least} or more.")
     return own, overrides
 
@@ -81,6 +82,11 @@ def combinations(own: dict[str, str], overrides: list[str]) -> dict[str, list[st
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as fault:
         raise InputError(f"{str(fault).splitlines()[0]}") from None
+    for part in parsed:
+        if part.key_or_group == "training" and part.value() != "frozen_features":
+            raise InputError(f"training={part.value()}: the grid trains on frozen features; for other training use train.py -m.")
+        if int(own["folds"]) and part.key_or_group in ("split", "split.folds"):
+            raise InputError(f"{part.input_line}: folds={own['folds']} says split=kfold; leave one of the two out.")
     axes = [[f"fusion={name}" for name in fusions]]
     fixed = [part.input_line for part in parsed if not part.is_sweep_override()]
     axes += [[f"{part.key_or_group}={value}" for value in part.sweep_string_iterator()] for part in parsed if part.is_sweep_override()]
@@ -127,6 +133,17 @@ def stacks_of(configs: dict[str, DictConfig]) -> list[list[str]]:
     return list(found.values())
 
 
+def check_finished(folder: Path, study: Study) -> None:
+    """Refuse to compare a finished combination with one on other data.
+
+    Raises:
+        InputError: where its data was another.
+    """
+    before = json.loads((folder / DATA).read_text(encoding="utf-8"))["fingerprint"]
+    if before != study.cohort.fingerprint:
+        raise InputError(f"{folder}: was trained on other data (fingerprint {before}, now {study.cohort.fingerprint}); give another folder as out.")
+
+
 def run_some(folders: dict[str, Path], configs: dict[str, DictConfig], shared: dict[str, Study]) -> dict[str, dict[str, float]]:
     """Train, predict and score some combinations together, or take over what is there; seconds of each."""
     took, studies = {}, {}
@@ -151,12 +168,16 @@ def run_some(folders: dict[str, Path], configs: dict[str, DictConfig], shared: d
             shared.clear()  # one cohort is held at a time
             shared[key_of(configs[name])] = study
         write_text(folders[name] / CONFIG, OmegaConf.to_yaml(configs[name], resolve=True))
+    for name in took:  # finished, but on the same data?
+        if key_of(configs[name]) in shared:
+            check_finished(folders[name], shared[key_of(configs[name])])
     times.append(time.monotonic())
     run_together(list(studies.values()))
     times.append(time.monotonic())
     read, trained = (float(after - before) / len(studies) for before, after in itertools.pairwise(times))
     for name, study in studies.items():
         started = time.monotonic()
+        write_provenance(folders[name], configs[name], study.cohort.fingerprint)
         finish(study, configs[name], brief=True)
         seconds = {"read": read, "train and predict": trained, "score": time.monotonic() - started}
         took[name] = {part: round(value, 2) for part, value in seconds.items()}

@@ -33,6 +33,9 @@ def test_axes_are_crossed_and_settings_are_shared():
     [
         (["fusion=concatt"], "fusion=concatt: no such fusion; there are concat"),
         (["seeds=0"], "seeds=0: must be a whole number, 1 or more"),
+        (["seeds=²"], "seeds=²: must be a whole number"),
+        (["training=end_to_end"], "training=end_to_end: the grid trains on frozen features"),
+        (["folds=3", "split=nested"], "split=nested: folds=3 says split=kfold"),
         (["folds=x"], "folds=x: must be"),
         (["--help-me"], "--help-me: expected KEY=VALUE"),
         (["data.samples=[1"], "LexerNoViableAltException|mismatched|extraneous|token recognition|no viable"),
@@ -76,6 +79,7 @@ def test_it_goes_on_where_it_was_stopped_and_compares_everything(tmp_path, monke
     assert (tmp_path / "out" / "concat" / "models" / "seed1-fold0" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == trained
     out = capsys.readouterr().out
     assert "60 samples encoded" in out and out.count("samples encoded") == 1  # the second time, and the second fusion, find them
+    assert json.loads((tmp_path / "out" / "late" / "provenance.json").read_text())["data_fingerprint"]
     comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [run["name"] for run in comparison["runs"]] == ["concat", "late"] and comparison["same_folds"]
     assert "train and predict" in (tmp_path / "out" / "comparison.md").read_text()

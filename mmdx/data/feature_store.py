@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,7 +122,7 @@ class FeatureStore:
         made = Path(tempfile.mkdtemp(prefix=".making-", dir=self.folder))
         try:
             with (made / ROWS).open("wb") as file:
-                np.savez(file, names=segment.names, contents=segment.contents, lengths=segment.lengths)
+                np.savez(file, names=segment.names, contents=segment.contents, lengths=segment.lengths, checksum=_checksum(segment.tokens))
                 _flush(file)
             with (made / TOKENS).open("wb") as file:
                 np.save(file, segment.tokens, allow_pickle=False)
@@ -177,10 +178,12 @@ def _read(path: Path) -> Segment | None:
     """A segment; None where it is gone or damaged."""
     try:
         with np.load(path / ROWS, allow_pickle=False) as rows:
-            names, contents, lengths = rows["names"], rows["contents"], rows["lengths"]
+            names, contents, lengths, checksum = rows["names"], rows["contents"], rows["lengths"], int(rows["checksum"])
         tokens = np.load(path / TOKENS, mmap_mode="r", allow_pickle=False)
         if not (len(names) == len(contents) == len(lengths) and tokens.ndim == 2 and len(tokens) == np.maximum(lengths, 0).sum()):
             raise ValueError("its parts do not fit")
+        if _checksum(tokens) != checksum:
+            raise ValueError("its tokens are not those that were written")
         return Segment(names, contents, lengths.astype(np.int64), tokens)
     except FileNotFoundError:
         return None
@@ -188,6 +191,11 @@ def _read(path: Path) -> Segment | None:
         with contextlib.suppress(OSError):
             shutil.rmtree(path)
         return None
+
+
+def _checksum(tokens: np.ndarray) -> int:
+    """CRC-32 of tokens, which finds what a disk or a hand has damaged."""
+    return zlib.crc32(np.ascontiguousarray(tokens).data)
 
 
 def _flush(file: object) -> None:

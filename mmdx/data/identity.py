@@ -41,11 +41,11 @@ class Identity:
         inner: Any = dataset
         while inner is not None:  # a data set may stand before another
             settings = {} if hasattr(type(inner), "made_from") else _plain(vars(inner))  # what a row is made from says it all
-            parts += [_code_of(type(inner)), json.dumps(settings, sort_keys=True)]
+            parts += [code_of(type(inner)), json.dumps(settings, sort_keys=True)]
             inner = vars(inner).get("dataset")
         for name, transform in sorted(transforms.items()):
-            parts += [name, _code_of(type(transform)), hashlib.blake2b(pickle.dumps(transform)).hexdigest()]
-        self.shared = "\n".join([_code_of(Identity), _versions(), *parts]).encode()
+            parts += [name, code_of(type(transform)), hashlib.blake2b(pickle.dumps(transform)).hexdigest()]
+        self.shared = "\n".join([code_of(Identity), _versions(), *parts]).encode()
 
     def of(self, index: int) -> str:
         """The name of a row; empty where it has no files and is not made from something, or where a file isn't there."""
@@ -85,7 +85,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: sorted(value, key=str) if isinstance(value, set | frozenset) else value for name, value in settings.items() if plain(value)}
 
 
-def _code_of(kind: type) -> str:
+def code_of(kind: type) -> str:
     """Hash of the code that a class rests on: all of mmdx that reads and transforms, and the files of classes from elsewhere."""
     files = set()
     for base in kind.__mro__:

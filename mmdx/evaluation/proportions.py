@@ -24,10 +24,11 @@ def effective_rows(proportion: Linear) -> float:
     """How many independent rows a proportion of clustered rows is worth; the number of its rows where each unit has one.
 
     n / D, with the design effect D = variance / (value (1 - value) / (n - 1)), but no more than n; times (t(n - 1) / t(I - 1))^2, as D is itself
-    estimated from I units (Korn and Graubard 1998, Survey Methodology 24:193). Where all rows are alike, D is not known: each unit counts once.
+    estimated from I units (Korn and Graubard 1998, Survey Methodology 24:193). Where all rows are alike, or there is one (on average over seeds),
+    D is not known: each unit counts once.
     """
     value, rows, units = proportion.value, proportion.rows, proportion.units
-    if not 0 < value < 1 or units < 2:
+    if not 0 < value < 1 or units < 2 or rows <= 1:
         return float(units)
     variance = proportion.variance
     alone = value * (1 - value) / (rows - 1)

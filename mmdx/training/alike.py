@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import CellType, FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,16 +53,37 @@ def _rate(dropout: nn.Module) -> float:
     return dropout.p
 
 
-def described(value: Any) -> Any:
-    """What a part of a model or its training is and is set to, for ``json.dumps``; weights and rates of dropout are left out."""
-    if isinstance(value, Tensor):
-        return value.tolist()
+def described(value: Any, above: tuple[int, ...] = ()) -> str:
+    """What a part of a model or its training is and is set to, the same in every process; weights and rates of dropout are left out."""
+    if id(value) in above:
+        return "itself"
+    within = (*above, id(value))
+
+    def each(values: Any) -> str:
+        return ", ".join(described(one, within) for one in values)
+
+    def pairs(values: Mapping[Any, Any]) -> str:
+        return ", ".join(sorted(f"{described(key, within)}: {described(own, within)}" for key, own in values.items()))
+
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, nn.Module):
         plain = {name: own for name, own in vars(value).items() if name not in INTERNAL and not (name == "p" and type(value) is nn.Dropout)}
-        tensors = {name: list(tensor.shape) for name, tensor in value.state_dict().items()}
-        return [repr(type(value)), plain, tensors, dict(value.named_children())]
+        shapes = {name: list(tensor.shape) for name, tensor in (*value.named_parameters(recurse=False), *value.named_buffers(recurse=False))}
+        return f"{kind}({pairs(plain)}; {pairs(shapes)}; {pairs(dict(value.named_children()))})"
+    if isinstance(value, Tensor | np.ndarray):
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        return f"{kind}({array.dtype} {array.shape} {hashlib.blake2b(np.ascontiguousarray(array).tobytes()).hexdigest()})"
+    if isinstance(value, Mapping):
+        return f"{kind}({pairs(value)})"
+    if isinstance(value, list | tuple | set | frozenset):
+        return f"{kind}({each(sorted(value, key=str) if isinstance(value, set | frozenset) else value)})"
     if isinstance(value, partial):
-        return [repr(value.func), list(value.args), value.keywords]
-    if inspect.isroutine(value) or inspect.isclass(value) or not hasattr(value, "__dict__"):
-        return repr(value)
-    return [repr(type(value)), vars(value)]
+        return f"partial({described(value.func, within)}; {each(value.args)}; {pairs(value.keywords)})"
+    if isinstance(value, FunctionType):
+        closed = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
+        return f"{value.__module__}.{value.__qualname__}({value.__code__.co_code.hex()}; {each((*closed, *(value.__defaults__ or ())))})"
+    if inspect.isroutine(value) or inspect.isclass(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(value, "__dict__"):
+        return f"{kind}({pairs(vars(value))})"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -89,11 +89,11 @@ def parameter_groups(model: MultimodalModel, plan: ModelPlan, lr: float, weight_
 
 
 def lay_out(model: nn.Module, channels_last: bool | None, device: torch.device) -> None:
-    """Let 2-D convolutions compute with channels last, the same maths to rounding; None does where that is known to be the faster: on CPUs and on
-    GPUs with tensor cores.
+    """Let 2-D convolutions compute with channels last, the same maths to rounding; None does on GPUs with tensor cores, where PyTorch's
+    documentation has it faster. On CPUs a convolution is faster so, and a whole step of training was slower (docs/benchmarks.md).
     """
     if channels_last is None:
-        channels_last = device.type == "cpu" or (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0))
+        channels_last = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
     if channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from mmdx.data.collate import Example, collate
 from mmdx.data.feature_store import FeatureStore, Located, remove_old
-from mmdx.data.identity import Identity
+from mmdx.data.identity import Identity, code_of
 from mmdx.data.prepare import Digests, Prepared, PreparedCohort, content_of
 from mmdx.encoders.tuning import FullTuning
 from mmdx.errors import InputError, SampleError
+from mmdx.training.alike import described
 from mmdx.training.build import build_model
 from mmdx.training.model import MultimodalModel
 from mmdx.training.plan import EncoderPlan, ModelPlan
@@ -124,14 +125,15 @@ class FrozenEncoders:
                 )
 
     def key(self, modality: str) -> str:
-        """What the features of a modality follow from beside a row's raw input: transform, architecture, weights, aggregation and their code."""
+        """What the features of a modality follow from beside a row's raw input: transform, architecture, settings, weights, aggregation, code."""
         found = hashlib.blake2b(digest_size=16)
         for part in (type(self.model), *(type(module) for module in self._modules(modality))):
             found.update(f"{part.__module__}.{part.__qualname__}".encode() + Path(inspect.getfile(part)).read_bytes())
-        found.update(pickle.dumps((self.plan.sources[modality], self.transforms[modality], self.device.type)))
+        transform = self.transforms[modality]
+        found.update(pickle.dumps((self.plan.sources[modality], transform, self.device.type)) + code_of(type(transform)).encode())
         for module in (self.model.encoders[modality], *_aggregator(self.model, modality)):
-            found.update(repr(module).encode())
-            for name, tensor in sorted(module.state_dict().items()):
+            found.update(described(module).encode())
+            for name, tensor in sorted({**dict(module.named_parameters()), **dict(module.named_buffers())}.items()):
                 found.update(name.encode() + str((tensor.dtype, tuple(tensor.shape))).encode())
                 found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return found.hexdigest()
@@ -235,8 +237,8 @@ def _fill(
         encode()
         for m, store in stores.items():
             _put(store, done[m])
-    known = len(names) - len(rows)
-    print(f"{len(rows)} samples encoded in {time.monotonic() - started:.0f} s, {known} from the cache", file=sys.stdout, flush=True)
+    known, new = len(names) - len(rows), len(rows) - len(cohort.faults)
+    print(f"{new} samples encoded in {time.monotonic() - started:.0f} s, {known} from the cache", file=sys.stdout, flush=True)
 
 
 def _put(store: FeatureStore, done: list[tuple[str, str, np.ndarray | None]]) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -85,7 +84,7 @@ class Head:
         settings = [training.batch_size, dict(training.trainer), training.fused_loss, training.per_modality_loss, training.monitor, training.mode]
         groups = [{key: value for key, value in group.items() if key not in ("lr", "weight_decay")} for group in self.groups]
         parts = [training.optimizer, training.schedule, self.task, self.model.fusion]
-        return json.dumps([len(self.train), settings, groups, _state(self.task), parts], default=described)
+        return described([len(self.train), settings, groups, _state(self.task), parts])
 
 
 def _state(task: Task) -> dict[str, Tensor]:
@@ -111,6 +110,7 @@ def train_heads(
     target: np.ndarray,
     device: torch.device,
     stack: bool | None = None,
+    finished: Callable[[Sequence[Head]], None] = lambda heads: None,
 ) -> str:
     """Train heads of one shape, choose each one's epoch, write its checkpoints and logs, and say how it was done.
 
@@ -120,6 +120,7 @@ def train_heads(
         target: encoded targets of every row of the data set.
         device: where they are trained.
         stack: train them at once, or one at a time; None measures which is faster.
+        finished: is given heads as soon as they are trained and written.
 
     Raises:
         InputError: where the outputs of a head are not finite.
@@ -136,6 +137,7 @@ def train_heads(
             for head in group:
                 _log(head)
                 head.model.fusion.load_state_dict(head.chosen if head.training.checkpoint == "best" else head.last)
+            finished(group)
     return told
 
 

@@ -72,7 +72,7 @@ class TrainingPlan:
         monitor, mode: the validation metric that chooses the checkpoint and stops early, and what is better, "max" or "min".
         patience: epochs without a better value before training stops; None never stops early.
         checkpoint: "best" by the monitor, or "last".
-        channels_last: whether the weights of 2-D convolutions lie with their channels last; None where it is the faster.
+        channels_last: whether the weights of 2-D convolutions lie with their channels last; None on GPUs with tensor cores.
         compile: whether encoders and fusion are compiled by ``torch.compile`` for training; predictions are made without.
         trainer: arguments of Lightning's ``Trainer``.
         callbacks: makes further Lightning callbacks.

@@ -7,7 +7,7 @@ from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
 
 from mmdx.evaluation.fairness import rates
-from mmdx.evaluation.linear import covariance, ratio
+from mmdx.evaluation.linear import Linear, covariance, ratio
 from mmdx.evaluation.proportions import effective_rows, proportion_limits, wilson
 
 SINGLE = [  # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3
@@ -101,3 +101,11 @@ def test_where_all_rows_are_alike_each_patient_counts_once(outcome):
 def test_clustered_rows_are_never_worth_more_than_independent_ones():
     unit = np.repeat(np.arange(20), 2)
     assert effective_rows(of(unit, np.tile([0.0, 1.0], 20), np.ones(40))) <= 40  # each patient has one of either: less spread than by chance
+
+
+def test_a_proportion_of_one_row_on_average_over_seeds_has_an_interval():
+    """Two seeds accept one row each, of two patients, and one of them is wrong: each patient counts once."""
+    half = Linear(0.5, np.array([[0.25, -0.25]]), np.ones((1, 2), bool), rows=1)
+    assert effective_rows(half) == 2
+    low, high = proportion_limits(half)
+    assert 0 < low < 0.5 < high < 1

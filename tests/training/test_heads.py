@@ -21,7 +21,9 @@ from mmdx.fusion.late import MeanOfLogits
 from mmdx.fusion.tokens import JointTransformer
 from mmdx.study import Study, run_together
 from mmdx.tasks.binary import Binary
+from mmdx.training import heads
 from mmdx.training.alike import rates_as_buffers
+from mmdx.training.frozen import FrozenEncoders
 from mmdx.training.plan import EncoderPlan, ModelPlan
 
 FUSIONS = {
@@ -221,6 +223,58 @@ def test_other_weights_or_a_broken_file_are_not_taken_for_the_same(tmp_path):
     for file in cache.rglob("tokens.npy"):
         file.write_bytes(file.read_bytes()[:-20])
     assert run(tmp_path / "c", encoder=Counting, features=cache)[1].equals(first)
+
+
+def test_noise_in_the_place_of_features_is_found_and_encoded_again(tmp_path):
+    cache = tmp_path / "cache"
+    first = run(tmp_path / "a", encoder=Counting, features=cache)[1]
+    for file in cache.rglob("tokens.npy"):
+        tokens = np.load(file)
+        np.save(file, np.random.default_rng(0).normal(size=tokens.shape).astype(tokens.dtype))
+    assert run(tmp_path / "b", encoder=Counting, features=cache)[1].equals(first)
+
+
+def test_settings_of_an_encoder_that_leave_its_weights_alone_are_in_the_caches_key():
+    class Scaled(Line):
+        def __init__(self, scale=1.0, hidden=2.0):
+            super().__init__()
+            self.scale = scale
+            self.register_buffer("hidden", torch.tensor(hidden), persistent=False)
+
+    def key(encoder):
+        torch.manual_seed(0)
+        return FrozenEncoders(model_plan(encoder=encoder), torch.device("cpu")).key("left")
+
+    keys = [key(Scaled), key(partial(Scaled, scale=2.0)), key(partial(Scaled, hidden=3.0))]
+    assert len(set(keys)) == 3 and key(Scaled) == keys[0]
+
+
+def test_heads_that_were_finished_before_a_kill_are_kept(tmp_path, monkeypatch):
+    trained = []
+
+    def write(head, real=heads._write):
+        trained.append(head.name)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        real(head)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(heads, "_write", write)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "a", seeds=(0, 1, 2, 3), stack=False)
+    assert sorted(path.parent.name for path in tmp_path.rglob("models/*/predictions.parquet")) == ["seed0", "seed1"]
+    trained[:] = [""] * 3
+    frame = run(tmp_path / "a", seeds=(0, 1, 2, 3), stack=False, resume=True)[1]
+    assert frame.equals(run(tmp_path / "b", seeds=(0, 1, 2, 3), stack=False)[1])
+
+
+def test_a_run_is_not_gone_on_with_on_other_data(tmp_path):
+    run(tmp_path / "a", seeds=(0, 1))
+    run(tmp_path / "a", seeds=(0, 1), resume=True)
+    other = Named()
+    other.values[3] += 1.0
+    with pytest.raises(InputError, match="resume: the data has changed since"):
+        run(tmp_path / "a", seeds=(0, 1), resume=True, dataset=other)
 
 
 def test_fingerprints_and_contents_are_those_of_a_run_without_features(tmp_path):
