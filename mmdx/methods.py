@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -12,7 +13,7 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmdx.parts import make
+from mmdx.parts import STRATEGIES, make
 from mmdx.types import Features
 
 WIDTHS = {"a": 512, "b": 384}
@@ -70,6 +71,16 @@ def described(name: str, config_folder: str) -> Row:
     said = method._asdict() if method else {"family": "", "paper": "", "tokens": None, "absence": "", "exempt": {}}
     parameters = sum(parameter.numel() for parameter in fusion.parameters())
     return Row(name, parameters=parameters, megaflops=counter.get_total_flops() / 1e6, **said)
+
+
+def strategies(config_folder: str) -> list[tuple[str, str, str]]:
+    """Group, name and what it does, of every strategy around a fusion that comes with mmdx."""
+    found = []
+    for group in STRATEGIES:
+        for path in sorted((Path(config_folder) / group).glob("*.yaml")):
+            if path.stem != "none":
+                found.append((group, path.stem, path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")))
+    return found
 
 
 FAMILIES = ("simple", "conditioning", "multiplicative", "attention", "missing", "decision", "")

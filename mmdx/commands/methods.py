@@ -9,7 +9,7 @@ from mmdx.commands.hydra_app import config_folder, telling
 
 
 def main() -> None:
-    """Print the table of fusions."""
+    """Print the table of fusions, and the strategies around them."""
     about = "All fusions, those of installed plug-ins included: family, paper, what they read, what becomes of an absent modality, size and cost."
     parser = argparse.ArgumentParser("mmdx methods", description=about)
     form = parser.add_mutually_exclusive_group()
@@ -18,7 +18,7 @@ def main() -> None:
     chosen = parser.parse_args()
 
     def job() -> None:
-        from mmdx.methods import TOKENS, WIDTHS, aligned, markdown, plain, table
+        from mmdx.methods import TOKENS, WIDTHS, aligned, markdown, plain, strategies, table
 
         rows = table(config_folder())
         if chosen.json:
@@ -27,7 +27,9 @@ def main() -> None:
             print(markdown(rows), end="")
         else:
             print(aligned(rows), end="")
-            print(f"\nparameters and MFLOPs of one sample: {len(WIDTHS)} modalities of widths {[*WIDTHS.values()]}, {TOKENS} tokens each, one logit")
+            print(f"\nparameters and MFLOPs of one sample: {len(WIDTHS)} modalities of widths {[*WIDTHS.values()]}, {TOKENS} tokens each, one logit\n")
+            for group, name, words in strategies(config_folder()):
+                print(f"{f'{group}={name}':28}{words}")
 
     telling(job)
 

@@ -47,7 +47,8 @@ def test_the_command_prints_it(rows, capsys, monkeypatch):
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [row.name for row in rows]
     monkeypatch.setattr(sys, "argv", ["mmdx methods"])
     command.main()
-    assert "reads" in capsys.readouterr().out.splitlines()[0]
+    told = capsys.readouterr().out
+    assert "reads" in told.splitlines()[0] and "missing=learned_tokens" in told and "alignment=infonce" in told
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
