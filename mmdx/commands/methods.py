@@ -27,7 +27,8 @@ def main() -> None:
             print(markdown(rows), end="")
         else:
             print(aligned(rows), end="")
-            print(f"\nparameters and MFLOPs of one sample: {len(WIDTHS)} modalities of widths {[*WIDTHS.values()]}, {TOKENS} tokens each, one logit\n")
+            size = f"{len(WIDTHS)} modalities of widths {[*WIDTHS.values()]}, {TOKENS} tokens each, one logit"
+            print(f"\nparameters and MFLOPs of one sample: {size}\n")
             for group, name, words in strategies(config_folder()):
                 print(f"{f'{group}={name}':28}{words}")
 
