@@ -55,7 +55,7 @@ def described(name: str, config_folder: str) -> Row:
         InputError: where its config does not build a fusion.
     """
     with initialize_config_dir(config_folder, version_base="1.3"):
-        cfg = compose("train", overrides=[f"fusion={name}"])
+        cfg = compose(f"fusion/{name}")
     assert isinstance(cfg, DictConfig)
     torch.manual_seed(0)
     fusion = make(cfg.fusion, "fusion", "fusion", widths=dict(WIDTHS), head=partial(nn.Linear, out_features=1)).eval()

@@ -31,7 +31,7 @@ def test_axes_are_crossed_and_settings_are_shared():
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["fusion=concatt"], "fusion=concatt: no such fusion; there are concat"),
+        (["fusion=concatt"], "fusion=concatt: no such fusion; there are .*, concat,"),
         (["seeds=0"], "seeds=0: must be a whole number, 1 or more"),
         (["seeds=²"], "seeds=²: must be a whole number"),
         (["training=end_to_end"], "training=end_to_end: the grid trains on frozen features"),

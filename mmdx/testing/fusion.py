@@ -340,3 +340,5 @@ HINTS = {
     "exported": "For torch.export there are no branches on values, and sizes are tensor.shape[0], not len(tensor).",
     "onnx": "ONNX has no operator for something that the forward does; see torch.onnx.",
 }
+QUICK = ("output", "absence", "order", "batch", "gradients")
+"""Checks that take less than a second of most fusions."""

@@ -15,7 +15,7 @@ from mmdx.fusion.base import Method
 from mmdx.fusion.concat import Concatenation
 from mmdx.fusion.late import SumOfLogits
 from mmdx.testing import check_fusion, random_features
-from mmdx.testing.fusion import CHECKS
+from mmdx.testing.fusion import CHECKS, QUICK
 from mmdx.types import FusionOutput
 
 PATHS = sorted((Path(config_folder()) / "fusion").glob("*.yaml"))
@@ -28,16 +28,17 @@ def built_from(path):
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_fusion_keeps_the_contract(path):
-    check_fusion(built_from(path), only=[name for name in CHECKS if name not in ("exported", "onnx")])
+    check_fusion(built_from(path), only=QUICK)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check", ["exported", "onnx"])
+@pytest.mark.parametrize("check", sorted(set(CHECKS) - set(QUICK)))
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
-def test_fusion_can_be_exported_with_the_same_numbers(path, check):
+def test_fusion_can_be_stacked_exported_and_trained_in_bfloat16(path, check):
     check_fusion(built_from(path), only=[check])
 
 
+@pytest.mark.slow
 def test_sum_of_logits_with_informative_absence_keeps_the_contract():
     check_fusion(lambda widths, head: SumOfLogits(widths, head, informative_absence=True))
 
@@ -85,6 +86,7 @@ class Mean(nn.Module):
         return FusionOutput(logits[:, :1] if self.fault == "output" else logits)
 
 
+@pytest.mark.slow
 def test_a_plain_fusion_passes_every_check():
     check_fusion(Mean)
 

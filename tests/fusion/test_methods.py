@@ -42,6 +42,7 @@ def test_parameters_and_operations_are_those_of_the_formula(rows):
 
 
 def test_the_command_prints_it(rows, capsys, monkeypatch):
+    monkeypatch.setattr("mmdx.methods.table", lambda folder: rows)
     monkeypatch.setattr(sys, "argv", ["mmdx methods", "--json"])
     command.main()
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [row.name for row in rows]

@@ -93,6 +93,7 @@ def test_training_draws_from_the_posterior_that_evaluation_takes_the_mean_of(fus
     torch.testing.assert_close((drawn**2).mean(dim=0), second, atol=0.1, rtol=0)
 
 
+@pytest.mark.slow
 def test_mixture_with_the_prior_in_each_product_keeps_the_contract():
     check_fusion(lambda widths, head: MixtureOfProducts(widths, head, prior_expert=True))
 

@@ -44,6 +44,7 @@ def test_of_one_output_yes_and_no_count_alike_and_the_surer_modality_counts_more
     torch.testing.assert_close(fusion(features(), present("image", "text")).logits, -output.logits)
 
 
+@pytest.mark.slow
 def test_independent_outputs_are_one_output_each():
     check_fusion(lambda widths, head: QualityAware(widths, head, independent=True))
     fusion = QualityAware(WIDTHS, lambda width: nn.Linear(width, 2), independent=True)

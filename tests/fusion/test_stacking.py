@@ -65,6 +65,7 @@ def test_with_a_hidden_layer_it_can_give_what_no_weighting_of_the_logits_gives()
     assert ((fusion(x, here).logits[:, 0] > 0) == target.bool()).all()
 
 
+@pytest.mark.slow
 def test_with_a_hidden_layer_it_keeps_the_contract():
     check_fusion(lambda widths, head: Stacking(widths, head, hidden=8))
 

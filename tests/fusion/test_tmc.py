@@ -83,6 +83,7 @@ def test_much_evidence_does_not_overflow():
     assert fusion(x, present(*WIDTHS)).logits.isfinite().all()
 
 
+@pytest.mark.slow
 def test_independent_questions_keep_the_contract_and_do_not_share_evidence():
     check_fusion(lambda widths, head: TrustedMultiview(widths, head, independent=True))
     fusion = TrustedMultiview(WIDTHS, lambda width: nn.Linear(width, 3), independent=True)
