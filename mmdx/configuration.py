@@ -106,6 +106,7 @@ KEYS: dict[str, frozenset[str]] = {
         [
             "name", "data", "recipe", "encoders", "fusion", "task", "split", "training", "optimizer",
             "trainer", "logger", "callbacks", "seed", "seeds", "ablation", "resume", "evaluation", "cache", "missing", "alignment", "distillation",
+            "balance",
         ]
     ),
     "training": frozenset(
@@ -152,6 +153,13 @@ def check_config(cfg: DictConfig) -> None:
     bucket_by = select(cfg, "training.bucket_by", None)
     if bucket_by is not None and bucket_by not in cfg.encoders:
         raise InputError(f"training.bucket_by={bucket_by}: must be one of the encoders {', '.join(map(str, cfg.encoders))}, or null.")
+    if select(cfg, "balance", None) and select(cfg, "training.encode_once", False):
+        raise InputError(
+            "balance: with training=frozen_features no encoder learns, so there is nothing to balance; use training=end_to_end, or balance=none."
+        )
+    weights = select(cfg, "balance.weights", None)
+    if isinstance(weights, dict):
+        refuse_unknown(weights, frozenset(map(str, cfg.encoders)), "balance.weights")
     for key in ("bucket_by", "compile"):
         if select(cfg, f"training.{key}", None) and select(cfg, "training.encode_once", False):
             raise InputError(f"training.{key}: for training end to end; heads on frozen features have no use for it.")

@@ -74,9 +74,9 @@ def described(name: str, config_folder: str) -> Row:
 
 
 def strategies(config_folder: str) -> list[tuple[str, str, str]]:
-    """Group, name and what it does, of every strategy around a fusion that comes with mmdx."""
+    """Group, name and what it does, of every strategy around a fusion, and every balancing, that comes with mmdx."""
     found = []
-    for group in STRATEGIES:
+    for group in (*STRATEGIES, "balance"):
         for path in sorted((Path(config_folder) / group).glob("*.yaml")):
             if path.stem != "none":
                 found.append((group, path.stem, path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")))

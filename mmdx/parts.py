@@ -26,6 +26,7 @@ from mmdx.encoders.tuning import FullTuning
 from mmdx.errors import InputError
 from mmdx.files import user_cache
 from mmdx.study import Study
+from mmdx.training.balance.base import Balance
 from mmdx.training.plan import EncoderPlan, ModelPlan, TrainingPlan
 from mmdx.types import Transform
 
@@ -59,6 +60,7 @@ CONTRACTS: dict[str, tuple[Callable[[type], bool], str]] = {
     "task": (_has("loss", "predict", "encode", "strata"), "a task"),
     "split": (_has("folds"), "a split"),
     "optimizer": (_is_a(Optimizer), "an optimizer"),
+    "balance": (_is_a(Balance), "a Balance"),
     "schedule": (callable, "a schedule"),
     "callback": (_is_a(Callback), "a Lightning callback"),
     "logger": (_is_a(Logger), "a Lightning logger"),
@@ -209,6 +211,7 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
         modality_dropout=modality_dropout(select(cfg, "training.modality_dropout", 0.0)),
         fused_loss=training.fused_loss,
         per_modality_loss=training.per_modality_loss,
+        balance=_balance(cfg),
         order=training.order,
         bucket_by=select(cfg, "training.bucket_by", None),
         monitor=training.monitor,
@@ -223,6 +226,19 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
             make(node, f"logger.{k}", "logger", save_dir=str(folder)) for k, node in (cfg.get("logger") or {}).items()
         ],
     )
+
+
+def _balance(cfg: DictConfig) -> Callable[..., Balance] | None:
+    """What makes the balancing, tried on two modalities so that a wrong argument is found before the data is read; an older run's config has none."""
+    if not select(cfg, "balance", None):
+        return None
+
+    def build(widths: Mapping[str, int], head: Callable[[int], nn.Module], kind: str = "binary") -> Balance:
+        made: Balance = make(cfg.balance, "balance", "balance", widths=dict(widths), head=head, kind=kind)
+        return made
+
+    build(dict.fromkeys(map(str, cfg.encoders), 8), lambda width: nn.Linear(width, 1))
+    return build
 
 
 def _optimizer(node: DictConfig, lr: float, weight_decay: float) -> Callable[[list[dict[str, Any]]], Optimizer]:

@@ -93,6 +93,13 @@ class Study:
         self.folder = Path(self.folder)
         if self.ablation not in ABLATIONS:
             raise InputError(f"ablation={self.ablation}: must be one of {', '.join(ABLATIONS)}.")
+        if self.training.balance:
+            if self.encode_once:
+                raise InputError("balance: heads on frozen features have no encoder that learns, so there is nothing to balance; use balance=none.")
+            widths = dict.fromkeys(self.model.encoders, 8)
+            balance = self.training.balance(widths=widths, head=lambda width: torch.nn.Linear(width, 1), kind=self.kind)
+            if self.training.compile and not balance.compiles:
+                raise InputError(f"training.compile=true: a compiled encoder gives no second gradient to balance={balance.name}; set it to false.")
         for name, source in self.model.sources.items():
             if source not in self.dataset.modalities:
                 raise InputError(f"encoders.{name}: the data set has no modality {source!r}; it has {', '.join(self.dataset.modalities)}.")

@@ -36,7 +36,7 @@ from mmdx.run import CONFIG, check_same, finish
 from mmdx.study import DATA, Study, run_together
 
 OWN = {"experiment": "", "fusion": "all", "seeds": "1", "folds": "0", "out": ""}
-ALONE = ("fusion", "missing", "alignment", "distillation", "optimizer", "training", "trainer", "logger")
+ALONE = ("fusion", "missing", "alignment", "distillation", "balance", "optimizer", "training", "trainer", "logger")
 """Groups in which studies may differ that share one reading of the cohort."""
 TOGETHER = ("optimizer.lr", "optimizer.weight_decay", "training.modality_dropout", "training.patience", "fusion.dropout")
 """Settings in which heads may differ that are trained at once."""

@@ -20,6 +20,8 @@ from mmdx.training.plan import ModelPlan
 from mmdx.types import Transform
 
 FITTED = "fitted.json"
+BALANCE = "balance."
+"""Names of weights that serve training alone begin so."""
 
 
 def fit_transforms(plan: ModelPlan, cohort: PreparedCohort, train: np.ndarray) -> tuple[dict[str, Transform], dict[str, Any]]:
@@ -106,7 +108,7 @@ def fused_form(optimizer: Any) -> Any:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Load a checkpoint's ``state_dict``; nothing in the file is executed.
+    """Load a checkpoint's ``state_dict`` but for what served training alone; nothing in the file is executed.
 
     Raises:
         InputError: where the file is missing, is not a plain checkpoint, or belongs to another model.
@@ -117,7 +119,8 @@ def load_weights(module: nn.Module, path: Path) -> None:
         raise InputError(f"{path}: no such file; the run has not finished training, or its checkpoint was removed.") from None
     except Exception:
         raise InputError(f"{path}: not a checkpoint of tensors; refused, since loading anything else could run code.") from None
-    missing, unexpected = module.load_state_dict(state, strict=False)
+    found = module.load_state_dict(state, strict=False)
+    missing, unexpected = ([name for name in names if not name.startswith(BALANCE)] for names in found)
     if missing or unexpected:
         raise InputError(
             f"{path}: belongs to another model ({len(missing)} weights missing, {len(unexpected)} unknown, such as "

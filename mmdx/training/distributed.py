@@ -6,6 +6,7 @@ import os
 from typing import TypeVar
 
 import torch.distributed as dist
+from torch import Tensor
 
 T = TypeVar("T")
 
@@ -29,6 +30,14 @@ def gather(value: T) -> list[T]:
         return [value]
     values: list[T] = [value] * world
     dist.all_gather_object(values, value)
+    return values
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, on each of them."""
+    if rank_and_world()[1] > 1:
+        values = values.clone()
+        dist.all_reduce(values)
     return values
 
 

@@ -26,7 +26,17 @@ from mmdx.data.prepare import PreparedCohort
 from mmdx.data.sampling import EpochSampler
 from mmdx.errors import InputError
 from mmdx.files import write_json
-from mmdx.training.build import FITTED, build_model, fit_transforms, lay_out, load_transforms, load_weights, parameter_groups, read_fitted
+from mmdx.training.build import (
+    FITTED,
+    build_model,
+    fit_transforms,
+    lay_out,
+    linear_head,
+    load_transforms,
+    load_weights,
+    parameter_groups,
+    read_fitted,
+)
 from mmdx.training.distributed import is_first, rank_and_world
 from mmdx.training.feature_table import FeatureBatches
 from mmdx.training.frozen import EncodedCohort
@@ -115,8 +125,12 @@ def fit_model(
     states = {"inputs": states, "task": task.fit(target[train])}
     model = build_model(plan, transforms, task.outputs)
     groups = parameter_groups(model, plan, training.lr, training.weight_decay)
+    balance = None
+    if training.balance and len(model.modalities) > 1:
+        balance = training.balance(widths=model.widths, head=linear_head(task.outputs), kind=task.kind)
+        groups += balance.parameter_groups(training.lr, training.weight_decay)
     module = MultimodalModule(
-        model, task, groups, training.optimizer, training.schedule, seed, training.fused_loss, training.per_modality_loss
+        model, task, groups, training.optimizer, training.schedule, seed, training.fused_loss, training.per_modality_loss, balance
     )
     examples = Examples(cohort, transforms, target, seed, training.modality_dropout)
     checkpoints = folder / "checkpoints"

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from mmdx.encoders.tuning import hold_frozen
 from mmdx.errors import InputError
+from mmdx.training.balance.base import Balance, Step
 from mmdx.training.build import fused_form
 from mmdx.training.distributed import gather
 from mmdx.training.model import MultimodalModel
@@ -34,6 +35,7 @@ class MultimodalModule(pl.LightningModule):
         seed: the run's seed.
         fused_loss: weight of the loss of the fused logits.
         per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them.
+        balance: balances the modalities; None leaves loss and gradients as they are.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class MultimodalModule(pl.LightningModule):
         seed: int,
         fused_loss: float = 1.0,
         per_modality_loss: float = 0.0,
+        balance: Balance | None = None,
     ) -> None:
         super().__init__()
         self._fused_loss, self._per_modality_loss = fused_loss, per_modality_loss
-        self.model, self.task = model, task
+        self.model, self.task, self.balance = model, task, balance
         self._groups, self._optimizer, self._schedule, self._seed = groups, optimizer, schedule, seed
         self._seen: list[tuple[list[int], Tensor, Tensor]] = []
 
@@ -69,12 +72,15 @@ class MultimodalModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted mean losses of a batch, in 32 bits whatever the precision of the model."""
-        output = self.model(batch)
+        features = self.model.encode(batch)
+        output = self.model.fusion(features, batch.present)
         loss = torch.zeros((), device=batch.target.device) + sum(output.aux_losses.values())
         if self._fused_loss:
             loss = loss + self._fused_loss * self.task.loss(output.logits.float(), batch.target)
         if self._per_modality_loss:
             loss = loss + self._per_modality_loss * self._own_losses(output, batch)
+        if self.balance is not None:
+            loss = self.balance.loss(Step(self.model, self.task, batch, features, output), loss)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
         return loss
 
@@ -93,9 +99,29 @@ class MultimodalModule(pl.LightningModule):
             losses.append(self.task.loss(logits[here].float(), batch.target[here]) if here.any() else 0.0 * logits.sum())
         return torch.stack(losses).sum()
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Balanced gradients, before they are clipped."""
+        if self.balance is not None:
+            seed = np.random.SeedSequence([self._seed, self.global_step, 0, 1]).generate_state(1)[0]  # of the step, in all processes
+            self.balance.before_step(self.model, self.trainer.accumulate_grad_batches, int(seed))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how far balancing has come."""
+        if self.balance is not None:
+            checkpoint["balance"] = self.balance.progress()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with balancing."""
+        if self.balance is not None:
+            self.balance.take_up(checkpoint["balance"])
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep logits and targets; they are measured together at the end of the epoch."""
-        self._seen.append((batch.meta["index"], self.model(batch).logits.float().cpu(), batch.target.cpu()))
+        features = self.model.encode(batch)
+        output = self.model.fusion(features, batch.present)
+        if self.balance is not None:
+            self.balance.validate(Step(self.model, self.task, batch, features, output))
+        self._seen.append((batch.meta["index"], output.logits.float().cpu(), batch.target.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/loss`` and ``val/score``, the task's own, over every validation sample, once."""
@@ -112,3 +138,5 @@ class MultimodalModule(pl.LightningModule):
             loss = self.task.loss(logits.to(self.device), target.to(self.device))
         self.log("val/loss", loss)
         self.log("val/score", self.task.score(logits, target))
+        if self.balance is not None:
+            self.log_dict({f"balance/{name}": value for name, value in self.balance.end_epoch().items()})

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from mmdx.data.loading import ModalityDropout
 from mmdx.encoders.tuning import FullTuning
 from mmdx.errors import InputError
+from mmdx.training.balance.base import Balance
 from mmdx.training.schedule import WarmupCosine
 from mmdx.types import Task, Transform
 
@@ -66,6 +67,7 @@ class TrainingPlan:
         fused_loss: weight of the loss of the fused logits.
         per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them. With ``fused_loss`` 0 the
             encoders learn apart, each as if it were alone, and the fusion only joins their decisions.
+        balance: makes what balances modalities of more than one from (widths, head, kind); None balances nothing. For training end to end.
         order: "shuffled", "balanced" to draw each class equally often, or "stratified" to give each batch its share of each.
         bucket_by: the modality by whose length samples are put together into batches, so that less is padded; None for no one. A model that is
             trained without the modality passes over it.
@@ -88,6 +90,7 @@ class TrainingPlan:
     modality_dropout: ModalityDropout = field(default_factory=lambda: ModalityDropout(0.2))
     fused_loss: float = 1.0
     per_modality_loss: float = 0.0
+    balance: Callable[..., Balance] | None = None
     order: str = "shuffled"
     bucket_by: str | None = None
     monitor: str = "val/score"
@@ -103,5 +106,7 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if not (self.fused_loss > 0 or self.per_modality_loss > 0):
             raise InputError("training.fused_loss=0 and training.per_modality_loss=0: nothing to learn from; set one of them above 0.")
+        if self.balance and not self.fused_loss > 0:
+            raise InputError("balance: with training.fused_loss=0 encoders learn apart, with nothing to balance; set it above 0, or balance=none.")
         if self.bucket_by and self.order == "stratified":
             raise InputError(f"training.bucket_by={self.bucket_by}: sorting by length undoes training.order=stratified; use shuffled, or null.")
