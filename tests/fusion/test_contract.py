@@ -26,7 +26,10 @@ def built_from(path):
     return lambda widths, head: instantiate(cfg, widths=widths, head=head)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+HEAVY = {"healnet", "m3care", "mbt", "mult", "umse"}  # take seconds
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in HEAVY else []) for p in PATHS])
 def test_fusion_keeps_the_contract(path):
     check_fusion(built_from(path), only=QUICK)
 
