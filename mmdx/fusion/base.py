@@ -69,3 +69,34 @@ def check_width(name: str, features: Mapping[str, Features], widths: Mapping[str
 def stack_presence(present: Mapping[str, Tensor], names: list[str]) -> Tensor:
     """Presence of the named modalities as one bool tensor [B, M]."""
     return torch.stack([present[name] for name in names], dim=1)
+
+
+class Tokens(NamedTuple):
+    """One modality's tokens, ready for arithmetic.
+
+    Attributes:
+        values: [B, N, D], zero where a token is not real.
+        real: [B, N] bool, false for padding and for all tokens of an absent modality.
+    """
+
+    values: Tensor
+    real: Tensor
+
+    @property
+    def here(self) -> Tensor:
+        """Whether a sample has any real token, [B]."""
+        return self.real.any(dim=1)
+
+
+def present_tokens(features: Mapping[str, Features], present: Mapping[str, Tensor], widths: Mapping[str, int]) -> dict[str, Tokens]:
+    """Tokens of each modality, in alphabetical order, exactly zero for padding and where the modality is absent.
+
+    Raises:
+        InputError: where a modality is missing from the dicts or its width is not the one the fusion was built for.
+    """
+    tokens = {}
+    for name in sorted(widths):
+        check_width(name, features, widths)
+        real = features[name].mask & present[name][:, None]
+        tokens[name] = Tokens(features[name].tokens.where(real[:, :, None], 0.0), real)
+    return tokens

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, check_width, modality_names, stack_presence
+from mmdx.fusion.base import Method, modality_names, present_tokens, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -64,11 +64,8 @@ class MultimodalTransferModule(nn.Module):
 
     def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
         """Fuse; see the class for shapes."""
-        streams = {}
-        for m in self.modalities:
-            check_width(m, features, self.widths)
-            mask = features[m].mask & present[m][:, None]  # [B, N_m]
-            streams[m] = Features(self.first[m](features[m].tokens.where(mask[:, :, None], 0.0)), mask)
+        tokens = present_tokens(features, present, self.widths)
+        streams = {m: Features(self.first[m](own.values), own.real) for m, own in tokens.items()}
         common = self.squeeze(torch.cat([streams[m].pooled for m in self.modalities], dim=-1))
         votes = []
         for m in self.modalities:

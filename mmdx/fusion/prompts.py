@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, check_width, modality_names, stack_presence
+from mmdx.fusion.base import Method, modality_names, present_tokens, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -80,11 +80,9 @@ class MissingAwarePrompts(nn.Module):
         here = stack_presence(present, self.modalities)  # [B, M]
         batch = here.shape[0]
         sequence, real = [self.class_token.expand(batch, 1, -1)], [torch.ones_like(here[:, :1])]
-        for m in self.modalities:
-            check_width(m, features, self.widths)
-            mask = features[m].mask & present[m][:, None]  # [B, N_m]
-            sequence.append(self.project[m](features[m].tokens.where(mask[:, :, None], 0.0)) + self.kind[m])
-            real.append(mask)
+        for m, tokens in present_tokens(features, present, self.widths).items():
+            sequence.append(self.project[m](tokens.values) + self.kind[m])
+            real.append(tokens.real)
         hidden, known = torch.cat(sequence, dim=1), torch.cat(real, dim=1)
         prompts = torch.stack([self.complete, *(self.absent[m] for m in self.modalities)], dim=1).flatten(1, 2)  # [layers, (1 + M) length, H]
         asked = torch.cat([here.all(dim=1, keepdim=True), ~here], dim=1)  # [B, 1 + M]

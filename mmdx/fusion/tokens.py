@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, check_width, modality_names
+from mmdx.fusion.base import Method, modality_names, present_tokens
 from mmdx.types import Features, FusionOutput
 
 
@@ -58,11 +58,8 @@ class JointTransformer(nn.Module):
         """Fuse; see the class for shapes."""
         batch = next(iter(present.values())).shape[0]
         sequence, real = [self.class_token.expand(batch, 1, -1)], [torch.ones_like(next(iter(present.values())))[:, None]]
-        for m in self.modalities:
-            check_width(m, features, self.widths)
-            mask = features[m].mask & present[m][:, None]  # [B, N_m]
-            tokens = features[m].tokens.where(mask[:, :, None], 0.0)
-            sequence.append(self.project[m](tokens) + self.kind[m])
-            real.append(mask)
+        for m, tokens in present_tokens(features, present, self.widths).items():
+            sequence.append(self.project[m](tokens.values) + self.kind[m])
+            real.append(tokens.real)
         hidden = self.layers(torch.cat(sequence, dim=1), src_key_padding_mask=~torch.cat(real, dim=1))
         return FusionOutput(self.head(hidden[:, 0]))

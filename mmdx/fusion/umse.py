@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, check_width, modality_names, stack_presence
+from mmdx.fusion.base import Method, modality_names, present_tokens, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -80,11 +80,9 @@ class SetEmbedding(nn.Module):
         here = stack_presence(present, self.modalities)  # [B, M]
         batch = here.shape[0]
         sets, padding = {}, {}
-        for m in self.modalities:
-            check_width(m, features, self.widths)
-            mask = features[m].mask & present[m][:, None]  # [B, N_m]
-            tokens = self.project[m](features[m].tokens.where(mask[:, :, None], 0.0)) + self.kind[m]
-            sets[m] = torch.cat([self.class_token[m].expand(batch, 1, -1), tokens], dim=1)
+        for m, (tokens, mask) in present_tokens(features, present, self.widths).items():
+            projected = self.project[m](tokens) + self.kind[m]
+            sets[m] = torch.cat([self.class_token[m].expand(batch, 1, -1), projected], dim=1)
             own = torch.ones_like(here[:, :1])  # the class token and the bottleneck are always there
             padding[m] = ~torch.cat([own, mask, own.expand(-1, self.bottlenecks)], dim=1)
         bottleneck = self.bottleneck.expand(batch, -1, -1)  # [B, Z, H]
