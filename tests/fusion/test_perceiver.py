@@ -2,22 +2,13 @@
 
 import pytest
 import torch
+from token_cases import accuracy_on_exclusive_or, features, present
 from torch import nn
 
 from mmdx.errors import InputError
 from mmdx.fusion.perceiver import Perceiver
-from mmdx.types import Features
 
 WIDTHS = {"image": 5, "text": 3}
-
-
-def features(batch=4, tokens=3, **widths):
-    draw = torch.Generator().manual_seed(0)
-    return {m: Features(torch.randn(batch, tokens, d, generator=draw), torch.ones(batch, tokens, dtype=torch.bool)) for m, d in widths.items()}
-
-
-def present(batch=4, **here):
-    return {m: torch.full((batch,), value) for m, value in here.items()}
 
 
 def build(widths=WIDTHS, **settings):
@@ -69,18 +60,7 @@ def test_the_embedding_tells_apart_modalities_whose_tokens_are_the_same():
 
 
 def test_it_learns_exclusive_or_of_two_signs():
-    torch.manual_seed(0)
-    x = torch.randn(64, 2, 1, 2)
-    target = (x[:, 0, 0, 0] * x[:, 1, 0, 0] > 0).float()
-    fusion = build({"a": 2, "b": 2}, hidden=16).train()
-    batch = {m: Features(x[:, i], torch.ones(64, 1, dtype=torch.bool)) for i, m in enumerate("ab")}
-    optimiser = torch.optim.Adam(fusion.parameters(), lr=3e-3)
-    for _ in range(100):
-        optimiser.zero_grad()
-        logits = fusion(batch, present(64, a=True, b=True)).logits.diff(dim=1)[:, 0]
-        nn.functional.binary_cross_entropy_with_logits(logits, target).backward()
-        optimiser.step()
-    assert logits.gt(0).eq(target.bool()).float().mean() > 0.9
+    assert accuracy_on_exclusive_or(build, lr=3e-3, steps=100, hidden=16) > 0.9
 
 
 @pytest.mark.parametrize(
