@@ -3,6 +3,7 @@
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from token_cases import accuracy_on_exclusive_or
 from torch import nn
 
 from mmdx.fusion.bilinear import BilinearPooling
@@ -58,3 +59,11 @@ def test_a_product_of_modalities_learns_their_exclusive_or(build, settings):
 
 def test_a_linear_model_of_the_concatenation_does_not():
     assert held_out_auroc(SumOfLogits) < 0.6
+
+
+@pytest.mark.parametrize("signs", [False, True])
+def test_what_tests_of_token_fusions_are_asked_is_not_learned_by_a_sum_of_what_each_says(signs):
+    def build(widths):
+        return SumOfLogits(widths, lambda width: nn.Linear(width, 2))
+
+    assert accuracy_on_exclusive_or(build, lr=1e-2, steps=120, signs=signs) < 0.75
