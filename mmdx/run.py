@@ -85,7 +85,7 @@ def check_same(cfg: DictConfig, path: Path) -> None:
     if not path.exists():
         return
     before, now = (_flat(OmegaConf.to_container(c, resolve=True), "") for c in (OmegaConf.load(path), cfg))
-    free = ("resume", "evaluation.", "trainer.devices", "trainer.accelerator", "data.num_workers", "data.cache", "logger.")
+    free = ("resume", "evaluation.", "trainer.devices", "trainer.accelerator", "data.num_workers", "data.cache", "cache.", "logger.")
     for key in sorted(before.keys() | now.keys()):
         if not key.startswith(free) and before.get(key) != now.get(key):
             raise InputError(f"resume: {key} is {now.get(key)}, but {path.parent} was begun with {before.get(key)}; start a new run, or set it back.")

@@ -20,14 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from grid import combinations, config_of, run_some, stacks_of
+from grid import combinations, config_of
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from mmdx.commands.hydra_app import config_folder, telling
 from mmdx.files import write_atomically, write_text
+from mmdx.grid import run_all
 from mmdx.methods import FAMILIES, described
-from mmdx.study import Study
 
 COHORTS = {
     "synergy": ("fusion_synergy", []),
@@ -158,9 +158,7 @@ def benchmark(chosen: argparse.Namespace) -> None:
         more = [*chosen.overrides, *([f"data.root={chosen.covid}"] if cohort == "covid" else [])]
         runs = plans(cohort, fusions, chosen.seeds, more)
         configs = {name: config_of(overrides) for name, overrides in runs.items()}
-        shared: dict[str, Study] = {}
-        for together in stacks_of(configs):
-            run_some({name: out / cohort / name for name in together}, configs, shared)
+        run_all({name: out / cohort / name for name in runs}, configs, chosen.jobs)
         names[cohort] = list(runs)
     table = summarised(out, cohorts, names)
     write_atomically(out / "fusion_benchmark.csv", lambda path: table.to_csv(path, index=False, float_format="%.5f"))
@@ -176,6 +174,7 @@ def main() -> None:
     parser.add_argument("--cohorts", default="synergy,missing")
     parser.add_argument("--covid", help="the folder of covid-cxr")
     parser.add_argument("--fusions", default="all")
+    parser.add_argument("--jobs", type=int, help="processes; as many as there are cores, up to 8, and one where there is a GPU")
     parser.add_argument("overrides", nargs="*", help="further settings of every run, as for train.py")
     chosen = parser.parse_args()
     telling(lambda: benchmark(chosen))

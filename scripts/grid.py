@@ -3,23 +3,22 @@
     python scripts/grid.py experiment=xray_text_features fusion=all seeds=32 folds=5 out=grids/fusions
     python scripts/grid.py experiment=xray_text_features fusion=concat,gated optimizer.lr=0.001,0.003 seeds=8 out=grids/rates
 
-experiment, fusion (names, or all), seeds (how many), folds (how many; 0 keeps the experiment's split) and out are the grid's own; anything else
-is an override as for train.py, and one with several values, KEY=A,B, is one more axis. Each combination is a run folder below out, with
-predictions, metrics and models. Combinations that differ in fusion, strategies around it, optimizer, training or trainer alone share one reading
-of the cohort; heads that differ only in seed, fold, learning rate, weight decay, dropout, modality dropout or patience are trained at once. The
-same command goes on after a kill: finished models are kept. At the end comparison.md, .tex and .json compare all of them, and a table says how
-long each took, those that were trained at once an equal share each. ablation is none where it is not given: the full set of modalities alone is
-predicted. metrics.json of each run holds discrimination alone; `mmdx score` on a run adds calibration, groups and the rest.
+experiment, fusion (names, or all), seeds (how many), folds (how many; 0 keeps the experiment's split), jobs (processes; as many as there are cores,
+up to 8, and one where there is a GPU) and out are the grid's own; anything else is an override as for train.py, and one with several values, KEY=A,B,
+is one more axis. Each combination is a run folder below out, with predictions, metrics and models. Combinations that differ in fusion, strategies
+around it, optimizer, training or trainer alone share one reading of the cohort; heads that differ only in seed, fold, learning rate, weight decay,
+dropout, modality dropout or patience are trained at once. The same command goes on after a kill: finished models are kept. At the end comparison.md,
+.tex and .json compare all of them, and a table says how long each took, those that were trained at once an equal share each. ablation is none where
+it is not given: the full set of modalities alone is predicted. metrics.json of each run holds discrimination alone; `mmdx score` on a run adds
+calibration, groups and the rest.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -30,17 +29,9 @@ from mmdx.errors import InputError
 from mmdx.evaluation.compare import compare
 from mmdx.evaluation.comparison_table import latex, markdown
 from mmdx.files import write_json, write_text
-from mmdx.parts import study_from
-from mmdx.provenance import write_provenance
-from mmdx.run import CONFIG, check_same, finish
-from mmdx.study import DATA, Study, run_together
+from mmdx.grid import run_all
 
-OWN = {"experiment": "", "fusion": "all", "seeds": "1", "folds": "0", "out": ""}
-ALONE = ("fusion", "missing", "alignment", "distillation", "balance", "optimizer", "training", "trainer", "logger")
-"""Groups in which studies may differ that share one reading of the cohort."""
-TOGETHER = ("optimizer.lr", "optimizer.weight_decay", "training.modality_dropout", "training.patience", "fusion.dropout")
-"""Settings in which heads may differ that are trained at once."""
-TIMING = "timing.json"
+OWN = {"experiment": "", "fusion": "all", "seeds": "1", "folds": "0", "jobs": "", "out": ""}
 
 
 def asked(words: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -62,7 +53,7 @@ def asked(words: list[str]) -> tuple[dict[str, str], list[str]]:
         if not own[key]:
             what = "name one of conf/experiment" if key == "experiment" else "name a folder for the runs"
             raise InputError(f"{key}: not given; {what}, as {key}=NAME.")
-    for key, least in (("seeds", 1), ("folds", 0)):
+    for key, least in (("seeds", 1), ("folds", 0), *((("jobs", 1),) if own["jobs"] else ())):
         if not (own[key].isascii() and own[key].isdigit()) or int(own[key]) < least:
             raise InputError(f"{key}={own[key]}: must be a whole number, {least} or more.")
     return own, overrides
@@ -115,85 +106,13 @@ def config_of(overrides: list[str]) -> DictConfig:
     return composed(overrides, fusion=fusion)
 
 
-def key_of(cfg: DictConfig) -> str:
-    """What a study shares with another that reads the same cohort."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    return json.dumps({name: value for name, value in plain.items() if name not in ALONE}, sort_keys=True)
-
-
-def stacks_of(configs: dict[str, DictConfig]) -> list[list[str]]:
-    """Names of combinations, those in one list that differ only in settings in which heads of one stack may differ."""
-    found: dict[str, list[str]] = {}
-    for name, cfg in configs.items():
-        plain = cfg.copy()
-        for key in TOGETHER:
-            if OmegaConf.select(plain, key) is not None:
-                OmegaConf.update(plain, key, "any")
-        found.setdefault(OmegaConf.to_yaml(plain, resolve=True, sort_keys=True), []).append(name)
-    return list(found.values())
-
-
-def check_finished(folder: Path, study: Study) -> None:
-    """Refuse to compare a finished combination with one on other data.
-
-    Raises:
-        InputError: where its data was another.
-    """
-    before = json.loads((folder / DATA).read_text(encoding="utf-8"))["fingerprint"]
-    if before != study.cohort.fingerprint:
-        raise InputError(f"{folder}: was trained on other data (fingerprint {before}, now {study.cohort.fingerprint}); give another folder as out.")
-
-
-def run_some(folders: dict[str, Path], configs: dict[str, DictConfig], shared: dict[str, Study]) -> dict[str, dict[str, float]]:
-    """Train, predict and score some combinations together, or take over what is there; seconds of each."""
-    took, studies = {}, {}
-    for name, folder in folders.items():
-        resume = (folder / CONFIG).exists()
-        if resume:
-            check_same(configs[name], folder / CONFIG)
-        if (folder / TIMING).exists():
-            print(f"{name}: finished, kept", flush=True)
-            took[name] = dict(json.loads((folder / TIMING).read_text(encoding="utf-8")))
-        else:
-            studies[name] = study_from(configs[name], folder, resume)
-    if not studies:
-        return took
-    print(f"{', '.join(studies)}:", flush=True)
-    times = [time.monotonic()]
-    for name, study in studies.items():
-        if other := shared.get(key_of(configs[name])):
-            study.take_over(other)
-        else:
-            study.prepare()
-            shared.clear()  # one cohort is held at a time
-            shared[key_of(configs[name])] = study
-        write_text(folders[name] / CONFIG, OmegaConf.to_yaml(configs[name], resolve=True))
-    for name in took:  # finished, but on the same data?
-        if key_of(configs[name]) in shared:
-            check_finished(folders[name], shared[key_of(configs[name])])
-    times.append(time.monotonic())
-    run_together(list(studies.values()))
-    times.append(time.monotonic())
-    read, trained = (float(after - before) / len(studies) for before, after in itertools.pairwise(times))
-    for name, study in studies.items():
-        started = time.monotonic()
-        write_provenance(folders[name], configs[name], study.cohort.fingerprint)
-        finish(study, configs[name], brief=True)
-        seconds = {"read": read, "train and predict": trained, "score": time.monotonic() - started}
-        took[name] = {part: round(value, 2) for part, value in seconds.items()}
-        write_json(folders[name] / TIMING, took[name])
-    return took
-
-
 def grid(words: list[str]) -> None:
     """Run everything, compare it, print the table."""
     own, overrides = asked(words)
     runs, out = combinations(own, overrides), Path(own["out"]).expanduser()
     configs = {name: config_of(lines) for name, lines in runs.items()}  # a wrong one is found before anything is trained
-    shared: dict[str, Study] = {}
-    seconds: dict[str, dict[str, float]] = {}
-    for names in stacks_of(configs):
-        seconds |= run_some({name: out / name for name in names}, configs, shared)
+    begun = time.monotonic()
+    seconds = run_all({name: out / name for name in runs}, configs, int(own["jobs"]) if own["jobs"] else None)
     started = time.monotonic()
     lines = ["| run | read | train and predict | score |", "|---|---|---|---|"]
     for name in runs:
@@ -207,7 +126,7 @@ def grid(words: list[str]) -> None:
         told = markdown(comparison) + "\n"
     told += "\n".join(lines) + "\n"
     write_text(out / "comparison.md", told)
-    print(f"\n{told}\ncompared in {time.monotonic() - started:.0f} s; written to {out}")
+    print(f"\n{told}\ntrained and scored in {started - begun:.0f} s, compared in {time.monotonic() - started:.0f} s; written to {out}")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mmdx.errors import InputError
+from mmdx.grid import stacks_of
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "grid.py"
 spec = importlib.util.spec_from_file_location("grid", SCRIPT)
@@ -61,7 +62,7 @@ def test_another_fusion_does_not_get_the_experiments_arguments_of_its_own():
 
 def test_settings_of_a_stack_are_trained_together():
     found = runs("fusion=concat", "optimizer.lr=0.1,0.2", "fusion.hidden=8,16")
-    together = grid.stacks_of({name: grid.config_of(overrides) for name, overrides in found.items()})
+    together = stacks_of({name: grid.config_of(overrides) for name, overrides in found.items()})
     assert together == [[f"concat,optimizer.lr={lr},fusion.hidden={hidden}" for lr in (0.1, 0.2)] for hidden in (8, 16)]
 
 

@@ -248,7 +248,7 @@ def _pair(
         found = normal_bootstrap(value, draws, rarer) or Interval(value)
         tests["bootstrap"] = {"p": bootstrap_test(value, draws, rarer), "low": _number(found.low), "high": _number(found.high)}
     if metric == "auroc" and scorer.kind == "binary":
-        tests |= _delong(a, b, units)
+        tests |= _delong(measured, units)
     if len(blocks_a) > 1:
         tests["corrected_t"] = _corrected_t(a, blocks_a, blocks_b)
     counts = test or ("corrected_t" if "corrected_t" in tests else "delong" if "delong" in tests else "bootstrap")
@@ -260,9 +260,9 @@ def _pair(
     return {"a": a.name, "b": b.name, "difference": entry, "tests": tests, "test": counts, "shown": shown, "p": tests[counts]["p"]}
 
 
-def _delong(a: Run, b: Run, units: int) -> dict[str, dict[str, Any]]:
+def _delong(measured: tuple[Measured, Measured], units: int) -> dict[str, dict[str, Any]]:
     """DeLong's test of the two AUROCs, means over seeds; nothing where a class is in one unit only."""
-    first, second = (linear_of(_statistic(run, "auroc", run.rows), "auroc", units) for run in (a, b))
+    first, second = (linear_of(own.statistic, "auroc", units) for own in measured)
     if first is None or second is None or first.inside.sum(axis=1).min() < 2:
         return {}
     found = auroc_test(first, second)

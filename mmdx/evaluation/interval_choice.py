@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.special import expit, logit, stdtr
@@ -15,6 +16,9 @@ from mmdx.evaluation.linear import Linear, Sums
 from mmdx.evaluation.metrics import BinaryMetrics, Statistic
 from mmdx.evaluation.panels import Difference, Mean, MulticlassMetrics, MultilabelMetrics
 from mmdx.evaluation.proportions import proportion_limits
+
+_means: WeakKeyDictionary[Mean, dict[tuple[str, int], Linear | None]] = WeakKeyDictionary()
+"""What ``linear_of`` made of means over seeds, which every pair of a comparison asks for again."""
 
 
 @runtime_checkable
@@ -187,7 +191,10 @@ def _harmonic(numbers: list[float | None]) -> float | None:
 def linear_of(statistic: Statistic, name: str, units: int) -> Linear | None:
     """A metric as a sum over units; None where it is not one, or undefined."""
     if isinstance(statistic, Mean):
-        return linear.mean([linear_of(part, name, units) for part in statistic.parts])
+        known = _means.setdefault(statistic, {})
+        if (name, units) not in known:
+            known[name, units] = linear.mean([linear_of(part, name, units) for part in statistic.parts])
+        return known[name, units]
     if isinstance(statistic, Difference):
         return linear.difference(linear_of(statistic.first, name, units), linear_of(statistic.second, name, units))
     if isinstance(statistic, MultilabelMetrics):

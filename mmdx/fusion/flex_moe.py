@@ -53,7 +53,7 @@ class FlexMoE(nn.Module):
         self,
         widths: Mapping[str, int],
         head: Callable[[int], nn.Module],
-        hidden: int = 128,
+        hidden: int = 64,
         experts: int | None = None,
         top_k: int = 2,
         bank_tokens: int = 1,

@@ -45,7 +45,7 @@ class BottleneckTransformer(nn.Module):
         self,
         widths: Mapping[str, int],
         head: Callable[[int], nn.Module],
-        hidden: int = 128,
+        hidden: int = 64,
         bottlenecks: int = 4,
         layers: int = 2,
         fusion_layer: int = 0,

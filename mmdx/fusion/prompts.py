@@ -47,7 +47,7 @@ class MissingAwarePrompts(nn.Module):
         self,
         widths: Mapping[str, int],
         head: Callable[[int], nn.Module],
-        hidden: int = 128,
+        hidden: int = 64,
         layers: int = 2,
         heads: int = 4,
         length: int = 4,

@@ -37,7 +37,7 @@ class JointTransformer(nn.Module):
         self,
         widths: Mapping[str, int],
         head: Callable[[int], nn.Module],
-        hidden: int = 128,
+        hidden: int = 64,
         layers: int = 2,
         heads: int = 4,
         dropout: float = 0.1,

@@ -49,7 +49,7 @@ class SetEmbedding(nn.Module):
         self,
         widths: Mapping[str, int],
         head: Callable[[int], nn.Module],
-        hidden: int = 128,
+        hidden: int = 64,
         layers: int = 2,
         heads: int = 4,
         bottlenecks: int = 4,

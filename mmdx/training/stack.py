@@ -168,7 +168,7 @@ class Stack:
         with sdpa_kernel(SDPBackend.MATH):  # the others know no stacks
             gradients, losses = self.gradient(self.parameters, self.buffers, features, present, target)
         if self.clip is not None:
-            norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients.values()]
+            norms = [torch.linalg.vector_norm(gradient.reshape(self.size, -1), dim=1) for gradient in gradients.values()]
             factor = (self.clip / (torch.linalg.vector_norm(torch.stack(norms), dim=0) + 1e-6)).clamp(max=1.0)
             if (factor < 1).any():
                 gradients = {name: g.mul_(factor.view(-1, *[1] * (g.ndim - 1))) for name, g in gradients.items()}

@@ -1,0 +1,161 @@
+"""Runs of several configs that share a cohort of features: heads of one stack at once, stacks spread over processes, finished ones kept."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from joblib import Parallel, delayed, parallel_config
+from omegaconf import DictConfig, OmegaConf
+
+from mmdx.errors import InputError
+from mmdx.files import write_json, write_text
+from mmdx.parts import study_from
+from mmdx.provenance import write_provenance
+from mmdx.run import CONFIG, check_same, finish
+from mmdx.study import DATA, Study, run_together
+
+ALONE = ("fusion", "missing", "alignment", "distillation", "balance", "optimizer", "training", "trainer", "logger")
+"""Groups in which studies may differ that share one reading of the cohort."""
+TOGETHER = ("optimizer.lr", "optimizer.weight_decay", "training.modality_dropout", "training.patience", "fusion.dropout")
+"""Settings in which heads may differ that are trained at once."""
+TIMING = "timing.json"
+MOST = 8
+"""Processes unless more are asked for: each holds its own libraries and cohort."""
+Seconds = dict[str, dict[str, float]]
+_shared: dict[str, Study] = {}
+"""The study that has read a process's latest cohort, by what it shares with others."""
+
+
+def run_all(folders: Mapping[str, Path], configs: Mapping[str, DictConfig], jobs: int | None = None) -> Seconds:
+    """Train, predict and score every config in its folder, or take over what is finished there.
+
+    Configs that differ in ``ALONE`` only share one reading of the cohort, in each process; a cohort is first read by one process, so that others
+    find its features in the cache. Heads that differ in ``TOGETHER`` only are trained at once.
+
+    Args:
+        folders: of each run, by name.
+        configs: of each run.
+        jobs: processes; None takes as many as there are cores, up to ``MOST``, and one where there is an accelerator.
+
+    Returns:
+        Seconds that each run took, by part.
+
+    Raises:
+        InputError: the first fault of a run; those that have finished are kept.
+    """
+    stacks = stacks_of(configs)
+    count = min(len(stacks), jobs or default_jobs())
+    first: dict[str, int] = {}
+    for number, names in enumerate(stacks):
+        first.setdefault(key_of(configs[names[0]]), number)
+    rounds = [[stacks[number] for number in first.values()], [own for number, own in enumerate(stacks) if number not in first.values()]]
+    given = [[({name: folders[name] for name in names}, {name: configs[name] for name in names}) for names in some] for some in rounds]
+    took: Seconds = {}
+    if count <= 1:
+        for own in itertools.chain(*given):
+            took |= run_some(*own)
+    else:
+        with parallel_config("loky", inner_max_num_threads=max(1, cores() // count)), Parallel(count, return_as="generator_unordered") as pool:
+            for some in given:
+                for said, seconds in pool(delayed(_run_quietly)(*own) for own in some):
+                    print(said, end="", flush=True)
+                    took |= seconds
+    check_same_data(folders, configs)
+    return took
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_jobs() -> int:
+    """Processes where none are asked for: an accelerator is not shared, and small heads use one core better than several."""
+    return 1 if torch.accelerator.is_available() else min(cores(), MOST)
+
+
+def key_of(cfg: DictConfig) -> str:
+    """What a study shares with another that reads the same cohort."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    return json.dumps({name: value for name, value in plain.items() if name not in ALONE}, sort_keys=True)
+
+
+def stacks_of(configs: Mapping[str, DictConfig]) -> list[list[str]]:
+    """Names of runs, those in one list that differ only in settings in which heads of one stack may differ."""
+    found: dict[str, list[str]] = {}
+    for name, cfg in configs.items():
+        plain = cfg.copy()
+        for key in TOGETHER:
+            if OmegaConf.select(plain, key) is not None:
+                OmegaConf.update(plain, key, "any")
+        found.setdefault(OmegaConf.to_yaml(plain, resolve=True, sort_keys=True), []).append(name)
+    return list(found.values())
+
+
+def check_same_data(folders: Mapping[str, Path], configs: Mapping[str, DictConfig]) -> None:
+    """Refuse to compare runs that were made at different times, while the data changed between them.
+
+    Raises:
+        InputError: naming two runs on different data that should share it.
+    """
+    known: dict[str, tuple[Path, str]] = {}
+    for name, folder in folders.items():
+        own = json.loads((folder / DATA).read_text(encoding="utf-8"))["fingerprint"]
+        before, fingerprint = known.setdefault(key_of(configs[name]), (folder, own))
+        if own != fingerprint:
+            raise InputError(f"{folder}: was trained on other data (fingerprint {own}) than {before} ({fingerprint}); give another folder as out.")
+
+
+def _run_quietly(folders: Mapping[str, Path], configs: Mapping[str, DictConfig]) -> tuple[str, Seconds]:
+    """As ``run_some``, what it prints returned, so that processes do not talk at the same time."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        seconds = run_some(folders, configs)
+    return said.getvalue(), seconds
+
+
+def run_some(folders: Mapping[str, Path], configs: Mapping[str, DictConfig]) -> Seconds:
+    """Train, predict and score some runs together, or take over what is there; seconds of each."""
+    took: Seconds = {}
+    studies = {}
+    for name, folder in folders.items():
+        resume = (folder / CONFIG).exists()
+        if resume:
+            check_same(configs[name], folder / CONFIG)
+        if (folder / TIMING).exists():
+            print(f"{name}: finished, kept", flush=True)
+            took[name] = dict(json.loads((folder / TIMING).read_text(encoding="utf-8")))
+        else:
+            studies[name] = study_from(configs[name], folder, resume)
+    if not studies:
+        return took
+    print(f"{', '.join(studies)}:", flush=True)
+    times = [time.monotonic()]
+    for name, study in studies.items():
+        if other := _shared.get(key_of(configs[name])):
+            study.take_over(other)
+        else:
+            study.prepare()
+            _shared.clear()  # one cohort is held at a time
+            _shared[key_of(configs[name])] = study
+        write_text(folders[name] / CONFIG, OmegaConf.to_yaml(configs[name], resolve=True))
+    times.append(time.monotonic())
+    run_together(list(studies.values()))
+    times.append(time.monotonic())
+    read, trained = (float(after - before) / len(studies) for before, after in itertools.pairwise(times))
+    for name, study in studies.items():
+        started = time.monotonic()
+        write_provenance(folders[name], configs[name], study.cohort.fingerprint)
+        finish(study, configs[name], brief=True)
+        seconds = {"read": read, "train and predict": trained, "score": time.monotonic() - started}
+        took[name] = {part: round(value, 2) for part, value in seconds.items()}
+        write_json(folders[name] / TIMING, took[name])
+    return took
