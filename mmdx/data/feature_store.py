@@ -179,7 +179,7 @@ def _read(path: Path) -> Segment | None:
     try:
         with np.load(path / ROWS, allow_pickle=False) as rows:
             names, contents, lengths, checksum = rows["names"], rows["contents"], rows["lengths"], int(rows["checksum"])
-        tokens = np.load(path / TOKENS, mmap_mode="r", allow_pickle=False)
+        tokens = np.load(path / TOKENS, mmap_mode="c", allow_pickle=False)  # opened once: another process may remove it
         if not (len(names) == len(contents) == len(lengths) and tokens.ndim == 2 and len(tokens) == np.maximum(lengths, 0).sum()):
             raise ValueError("its parts do not fit")
         if _checksum(tokens) != checksum:
@@ -205,9 +205,25 @@ def _flush(file: object) -> None:
 
 def remove_old(root: Path, bound: int, used: Set[Path]) -> None:
     """Remove whole encoders from the folder of stores, those not used longest first and none in use, until at most ``bound`` bytes are left."""
-    sizes = {folder: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) for folder in root.iterdir() if folder.is_dir()}
-    for folder in sorted(set(sizes) - used, key=lambda path: path.stat().st_mtime):
+    sizes = {folder: _bytes(folder) for folder in root.iterdir() if folder.is_dir()}
+    for folder in sorted(set(sizes) - used, key=_last_used):
         if sum(sizes.values()) <= bound:
             return
         shutil.rmtree(folder, ignore_errors=True)
         sizes.pop(folder)
+
+
+def _bytes(folder: Path) -> int:
+    """How much a folder holds, while other processes may take files away."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def _last_used(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

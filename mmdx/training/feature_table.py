@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdx.data.feature_store import Located
 from mmdx.training.frozen import EncodedCohort, StandardisedFeatures, statistics
 from mmdx.types import Batch, Features, Item, Transform
 
@@ -25,7 +24,7 @@ class FeatureTable:
 
     def __init__(self, cohort: EncodedCohort, modalities: tuple[str, ...]) -> None:
         self.located = {m: cohort.located[m] for m in sorted(modalities)}
-        self.flat = {m: [torch.from_numpy(part) for part in _readable(own)] for m, own in self.located.items()}
+        self.flat = {m: [torch.from_numpy(part) for part in own.tokens] for m, own in self.located.items()}
 
     @property
     def bytes(self) -> int:
@@ -82,18 +81,6 @@ class FeatureTable:
 def _taken(flat: Tensor, place: np.ndarray) -> Tensor:
     taken = flat.index_select(0, torch.from_numpy(place.reshape(-1))) if len(flat) else torch.zeros(place.size, flat.shape[1])
     return taken.reshape(*place.shape, flat.shape[1])
-
-
-def _readable(own: Located) -> list[np.ndarray]:
-    """Tokens of each segment as torch takes them: it warns of memory that may not be written."""
-    return [part if part.flags.writeable else _mapped(part) for part in own.tokens]
-
-
-def _mapped(part: np.ndarray) -> np.ndarray:
-    """A read-only memory map, mapped once more, copy on write."""
-    if isinstance(part, np.memmap) and part.filename is not None:
-        return np.memmap(part.filename, dtype=part.dtype, mode="c", offset=part.offset, shape=part.shape)
-    return part.copy()
 
 
 class FeatureBatches:
