@@ -1,33 +1,43 @@
 """Every fusion on cohorts whose optimum is known, and on real films and notes: one table of what each finds, how sure that is, and what it costs.
 
-    python scripts/fusion_benchmark.py --out benchmarks/fusion [--seeds 10] [--cohorts synergy,missing] [--covid ROOT] [--fusions concat,gated]
+    python scripts/fusion_benchmark.py --out benchmarks/fusion [--seeds 10] [--tune 8] [--cohorts synergy,missing] [--covid ROOT]
 
 Simulated cohorts are features of a perfect encoder (data=simulated_features), so what a fusion misses is its own. "synergy": two modalities that say
 nothing alone (experiment=fusion_synergy). "missing": both show one finding and one of their own, and each is missing in half of the patients
 (experiment=fusion_missing). covid-cxr, where its folder is given: films and notes by frozen pretrained encoders (experiment=xray_text_features
-data=covid_cxr). All fusions have the default settings of their YAML and one learning rate, seeds are trained at once where that is faster
-(scripts/grid.py), and the same command goes on after a kill.
+data=covid_cxr). Each fusion is measured twice: with the default settings of its YAML, and tuned. For that every fusion and every baseline gets the
+same number of settings (--tune), the default first and the others drawn from its own space conf/sweep/fusion/NAME.yaml (of conf/sweep/heads.yaml
+where it has none), each trained with one seed; the one with the best AUROC on validation rows is trained with all seeds. Test rows choose nothing.
+Seeds are trained at once where that is faster, fusions spread over processes, and the same command goes on after a kill.
 
 The table gives for each fusion the mean over seeds of the share of the optimum, (AUROC - 0.5) / (AUROC of the true posterior on the same rows - 0.5),
 with a 95 % t-interval over seeds (initialisation and order; one cohort and split), and on "missing" the difference from concatenation with zeros in
-absent slots, paired by seed. Where that interval excludes 0 the difference is marked. Written to fusion_benchmark.md, .csv and .svg.
+absent slots, tuned alike, paired by seed. Where that interval excludes 0 the difference is marked. Written to fusion_benchmark.md, .csv and .svg, and
+what was tried to tuning.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from grid import combinations, config_of
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from mmdx.commands.hydra_app import config_folder, telling
-from mmdx.files import write_atomically, write_text
-from mmdx.grid import run_all
+from mmdx.files import write_atomically, write_json, write_text
+from mmdx.grid import TIMING, run_all
 from mmdx.methods import FAMILIES, described
+from mmdx.run import validation_score
 
 COHORTS = {
     "synergy": ("fusion_synergy", []),
@@ -37,6 +47,8 @@ COHORTS = {
 ZEROS = "concat, zeros"
 """Concatenation that knows nothing of absence: what methods made for it are measured against."""
 ALONE = "{} alone"
+CHANCE = 0.05
+"""A share of the optimum that small is taken for none."""
 
 
 def plans(cohort: str, fusions: list[str], seeds: int, more: list[str]) -> dict[str, list[str]]:
@@ -52,17 +64,64 @@ def plans(cohort: str, fusions: list[str], seeds: int, more: list[str]) -> dict[
     return found
 
 
-def scores(folder: Path) -> pd.DataFrame:
-    """AUROC of each seed on the test rows, and where there is one that of the true posterior on the same rows."""
+def space(name: str) -> list[list[str]]:
+    """Every setting of a fusion's search space, as overrides."""
+    own = (Path(config_folder()) / "sweep" / "fusion" / f"{name}.yaml").exists()
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        chosen = f"+sweep/fusion={name}" if own else "+sweep=heads"
+        params = compose("train", overrides=[f"fusion={name}", chosen], return_hydra_config=True).hydra.sweeper.params
+    axes = OverridesParser.create().parse_overrides([f"{key}={values}" for key, values in params.items()])
+    return [list(one) for one in itertools.product(*([f"{axis.key_or_group}={value}" for value in axis.sweep_string_iterator()] for axis in axes))]
+
+
+def settings(name: str, fusion: str, budget: int) -> list[list[str]]:
+    """What is tried of a run: the default, and settings drawn from its fusion's space, in all ``budget`` or as many as there are."""
+    there = space(fusion)
+    order = np.random.default_rng(zlib.crc32(name.encode())).permutation(len(there))
+    return [[], *(there[k] for k in order[: budget - 1])]
+
+
+def tuned(out: Path, runs: dict[str, list[str]], budget: int, jobs: int | None) -> dict[str, tuple[Path, list[str]]]:
+    """Of each run the folder of its best setting, trained with all seeds, and that setting; [] is the default, whose folder is taken as it is."""
+    tried = {}
+    for name, overrides in runs.items():
+        fusion = next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
+        plain = [word for word in overrides if not word.startswith("seeds=")]
+        for number, setting in enumerate(settings(name, fusion, budget)):
+            tried[f"{name}/{number}"] = (name, setting, [*plain, *setting, "seeds=[0]"])
+    configs = {key: config_of(overrides) for key, (*_, overrides) in tried.items()}
+    run_all({key: out / "tuning" / key for key in tried}, configs, jobs)
+    scored: dict[str, list[tuple[float, list[str]]]] = {name: [] for name in runs}
+    for key, (name, setting, _) in tried.items():
+        table = pd.read_parquet(out / "tuning" / key / "predictions.parquet")
+        scored[name].append((validation_score(table[table["split"] == "val"], "binary") or 0.0, setting))
+    write_json(out / "tuning.json", {name: [{"setting": setting, "val_auroc": value} for value, setting in own] for name, own in scored.items()})
+    best = {name: max(own, key=lambda one: one[0])[1] for name, own in scored.items()}
+    again = {name: config_of([*runs[name], *setting]) for name, setting in best.items() if setting}
+    run_all({name: out / "tuned" / name for name in again}, again, jobs)
+    return {name: (out / ("tuned" if setting else "default") / name, setting) for name, setting in best.items()}
+
+
+def scores(folder: Path, whole: Path) -> pd.DataFrame:
+    """AUROC of each seed on a run's test rows, and, where the predictions of another hold the true posterior given all modalities, the share of that
+    one's AUROC on the same rows.
+    """
+    table, best = tested(folder), tested(whole)
+    if "oracle" in best:
+        table["oracle"] = table["sample_id"].map(best.drop_duplicates("sample_id").set_index("sample_id")["oracle"])
+    rows = []
+    for seed, own in table.assign(seed=table.get("seed", 0)).groupby("seed"):
+        value = float(roc_auc_score(own["target"], own["prob"]))
+        most = float(roc_auc_score(own["target"], own["oracle"])) if "oracle" in own else np.nan
+        rows.append({"seed": seed, "auroc": value, "share": (value - 0.5) / (most - 0.5), "rows": len(own)})
+    return pd.DataFrame(rows).set_index("seed")
+
+
+def tested(folder: Path) -> pd.DataFrame:
+    """A run's test rows with all of its modalities offered."""
     table = pd.read_parquet(folder / "predictions.parquet")
     table = table[(table["split"] == "test") & (table["ablation"] == "offered")]
-    table = table[table["modalities"].str.count(r"\+") == table["modalities"].str.count(r"\+").max()]
-    rows = []
-    for seed, own in table.groupby("seed") if "seed" in table else [(0, table)]:
-        best = roc_auc_score(own["target"], own["oracle"]) if "oracle" in own else np.nan
-        value = roc_auc_score(own["target"], own["prob"])
-        rows.append({"seed": seed, "auroc": value, "share": (value - 0.5) / (best - 0.5)})
-    return pd.DataFrame(rows).set_index("seed")
+    return table[table["modalities"].str.count(r"\+") == table["modalities"].str.count(r"\+").max()].copy()
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -74,19 +133,20 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def summarised(out: Path, cohorts: list[str], names: dict[str, list[str]]) -> pd.DataFrame:
-    """A row a fusion."""
-    rows: dict[str, dict[str, object]] = {}
-    for cohort in cohorts:
-        base = scores(out / cohort / ZEROS)
-        for name in names[cohort]:
-            own = scores(out / cohort / name)
-            row = rows.setdefault(name, {"fusion": name})
-            what = "auroc" if own["share"].isna().all() else "share"
-            row[f"{cohort}_{what}"], row[f"{cohort}_low"], row[f"{cohort}_high"] = interval(own[what].to_numpy())
-            difference = (own["auroc"] - base["auroc"]).to_numpy()
-            row[f"{cohort}_gain"], row[f"{cohort}_gain_low"], row[f"{cohort}_gain_high"] = interval(difference)
-            row[f"{cohort}_seconds"] = pd.read_json(out / cohort / name / "timing.json", typ="series")["train and predict"]
+def summarised(cohorts: dict[str, dict[str, dict[str, tuple[Path, list[str]]]]]) -> pd.DataFrame:
+    """A row a fusion, from the folders of its runs by cohort, by "default" or "tuned"."""
+    rows: dict[str, dict[str, Any]] = {}
+    for cohort, versions in cohorts.items():
+        for version, folders in versions.items():
+            whole = folders[ZEROS][0]
+            base = scores(whole, whole)
+            for name, (folder, setting) in folders.items():
+                own, row, head = scores(folder, whole), rows.setdefault(name, {"fusion": name}), f"{cohort}_{version}"
+                row[head], row[f"{head}_low"], row[f"{head}_high"] = interval(own["auroc" if cohort == "covid" else "share"].to_numpy())
+                gain = (own["auroc"] - base["auroc"]).where(own["rows"] == base["rows"])  # one modality alone has fewer rows
+                row[f"{head}_gain"], row[f"{head}_gain_low"], row[f"{head}_gain_high"] = interval(gain.to_numpy())
+                row[f"{head}_setting"] = " ".join(setting)
+                row[f"{head}_seconds"] = json.loads((folder / TIMING).read_text(encoding="utf-8"))["train and predict"]
     for name, row in rows.items():
         if (Path(config_folder()) / "fusion" / f"{name}.yaml").exists():
             said = described(name, config_folder())
@@ -97,54 +157,84 @@ def summarised(out: Path, cohorts: list[str], names: dict[str, list[str]]) -> pd
     return pd.DataFrame(sorted(rows.values(), key=lambda row: (order.index(str(row["family"])), str(row["fusion"]))))
 
 
-def markdown(table: pd.DataFrame, cohorts: list[str]) -> str:
+def markdown(table: pd.DataFrame, cohorts: dict[str, Any]) -> str:
     """The table for a page."""
     head, columns = ["fusion", "family"], []
-    for cohort in cohorts:
-        what = "share" if f"{cohort}_share" in table else "auroc"
-        head.append(f"{cohort}: {'share of the optimum' if what == 'share' else 'AUROC'}")
-        columns.append((cohort, what))
-        if cohort == "missing":
-            head.append("missing: AUROC over zeros")
-    head.append("train and predict")
+    for cohort, versions in cohorts.items():
+        for version in versions:
+            head.append(f"{cohort}, {version}: {'AUROC' if cohort == 'covid' else 'share'}")
+            columns.append((f"{cohort}_{version}", False))
+            if cohort == "missing":
+                head.append(f"missing, {version}: AUROC over zeros")
+                columns.append((f"{cohort}_{version}", True))
+    head.append("time, default")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in table.to_dict("records"):
         cells = [f"`{row['fusion']}`" if row["family"] != "baseline" else str(row["fusion"]), str(row["family"])]
-        for cohort, what in columns:
-            cells.append(f"{row[f'{cohort}_{what}']:.3f} ({row[f'{cohort}_low']:.3f} to {row[f'{cohort}_high']:.3f})")
-            if cohort == "missing":
-                low, high = row["missing_gain_low"], row["missing_gain_high"]
+        for name, gain in columns:
+            if gain:
+                low, high = row[f"{name}_gain_low"], row[f"{name}_gain_high"]
                 mark = " better" if low > 0 else " worse" if high < 0 else ""
-                cells.append(f"{row['missing_gain']:+.3f} ({low:+.3f} to {high:+.3f}){mark}")
-        cells.append(f"{sum(row[f'{cohort}_seconds'] for cohort in cohorts):.0f} s")
+                cells.append("-" if np.isnan(low) else f"{row[f'{name}_gain']:+.3f} ({low:+.3f} to {high:+.3f}){mark}")
+            else:
+                cells.append(f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})")
+        cells.append(f"{sum(row[f'{cohort}_default_seconds'] for cohort in cohorts):.0f} s")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def draw(table: pd.DataFrame, cohorts: list[str], path: Path) -> None:
-    """Each fusion's share or AUROC with its interval, a panel a cohort."""
+def facts(table: pd.DataFrame, cohorts: dict[str, Any]) -> str:
+    """What the theory says of the simulated cohorts, and whether it is so."""
+    fusions = table[table["family"] != "baseline"]
+    able = (fusions["family"] == "multiplicative") | (fusions["reads"] == "tokens")
+    decision, aware = fusions["family"] == "decision", fusions["absence"] == "design"
+
+    def of(rows: pd.Series) -> str:
+        return f"{rows.sum()} ({', '.join(f'`{name}`' for name in fusions.loc[rows, 'fusion'])})" if rows.any() else "0"
+
+    lines = []
+    for version in cohorts.get("synergy", ()):
+        share, low, high = (fusions[f"synergy_{version}{side}"] for side in ("", "_low", "_high"))
+        chance = (low <= CHANCE) & (high >= -CHANCE)
+        lines += [
+            f"- synergy, {version}: of {able.sum()} multiplicative and token methods {of(able & (share < 0.8))} find less than 0.8 of the optimum.",
+            f"- synergy, {version}: of {decision.sum()} decision-level methods {of(decision & ~chance)} are not at chance (share within {CHANCE}).",
+        ]
+    for version in cohorts.get("missing", ()):
+        low, high = (fusions[f"missing_{version}_gain{side}"] for side in ("_low", "_high"))
+        lines.append(
+            f"- missing, {version}: of {aware.sum()} methods that handle absence by design {of(aware & (low > 0))} are better than concatenation "
+            f"with zeros, {of(aware & (high < 0))} worse, {of(aware & (low <= 0) & (high >= 0))} not told apart from it."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(table: pd.DataFrame, cohorts: dict[str, Any], path: Path) -> None:
+    """Each fusion's share or AUROC with its interval, a panel a cohort; hollow marks are defaults, filled ones tuned."""
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
     plt.rcParams["svg.hashsalt"] = "mmdx"
-    figure, axes = plt.subplots(1, len(cohorts), figsize=(3.6 * len(cohorts) + 1.5, 0.22 * len(table) + 1), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(cohorts), figsize=(3.6 * len(cohorts) + 1.5, 0.22 * len(table) + 1.2), sharey=True, squeeze=False)
     place = np.arange(len(table))[::-1]
     kinds = {family: f"C{number}" for number, family in enumerate(dict.fromkeys(table["family"]))}
-    for axis, cohort in zip(axes[0], cohorts, strict=True):
-        what = "share" if f"{cohort}_share" in table else "auroc"
-        value = table[f"{cohort}_{what}"]
-        low, high = (table[f"{cohort}_{side}"].to_numpy() for side in ("low", "high"))
-        for family, colour in kinds.items():
-            own = (table["family"] == family).to_numpy()
-            bars = [value[own] - low[own], high[own] - value[own]]
-            axis.errorbar(value[own], place[own], xerr=bars, fmt="o", ms=3, lw=1, color=colour, label=family)
-        axis.set(xlabel="share of the optimum" if what == "share" else "AUROC", title=cohort)
+    for axis, (cohort, versions) in zip(axes[0], cohorts.items(), strict=True):
+        for version, shift in zip(versions, (0.16, -0.16), strict=False):
+            value, low, high = (table[f"{cohort}_{version}{side}"].to_numpy() for side in ("", "_low", "_high"))
+            for family, colour in kinds.items():
+                own = (table["family"] == family).to_numpy()
+                bars = [value[own] - low[own], high[own] - value[own]]
+                face, label = ("white", None) if version == "default" and len(versions) > 1 else (colour, family)
+                axis.errorbar(value[own], place[own] + shift, xerr=bars, fmt="o", ms=3, lw=1, color=colour, mfc=face, label=label)
+        axis.set(xlabel="AUROC" if cohort == "covid" else "share of the optimum", title=cohort)
         axis.grid(axis="x", alpha=0.3)
     axes[0][0].set_yticks(place, table["fusion"], fontsize=7)
-    axes[0][-1].legend(fontsize=7)
-    figure.tight_layout()
+    axes[0][0].set_ylim(-1, len(table))
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, loc="lower center", ncols=len(labels))
+    figure.tight_layout(rect=(0, 0.03, 1, 1))
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
     plt.close(figure)
 
@@ -152,25 +242,29 @@ def draw(table: pd.DataFrame, cohorts: list[str], path: Path) -> None:
 def benchmark(chosen: argparse.Namespace) -> None:
     known = sorted(path.stem for path in (Path(config_folder()) / "fusion").glob("*.yaml"))
     fusions = known if chosen.fusions == "all" else chosen.fusions.split(",")
-    cohorts = [*chosen.cohorts.split(","), *(["covid"] if chosen.covid else [])]
-    names, out = {}, chosen.out.expanduser()
-    for cohort in cohorts:
+    out = chosen.out.expanduser()
+    cohorts: dict[str, dict[str, dict[str, tuple[Path, list[str]]]]] = {}
+    for cohort in [*chosen.cohorts.split(","), *(["covid"] if chosen.covid else [])]:
         more = [*chosen.overrides, *([f"data.root={chosen.covid}"] if cohort == "covid" else [])]
         runs = plans(cohort, fusions, chosen.seeds, more)
-        configs = {name: config_of(overrides) for name, overrides in runs.items()}
-        run_all({name: out / cohort / name for name in runs}, configs, chosen.jobs)
-        names[cohort] = list(runs)
-    table = summarised(out, cohorts, names)
+        folders = {name: out / cohort / "default" / name for name in runs}
+        run_all(folders, {name: config_of(overrides) for name, overrides in runs.items()}, chosen.jobs)
+        cohorts[cohort] = {"default": {name: (folder, []) for name, folder in folders.items()}}
+        if chosen.tune > 1:
+            cohorts[cohort]["tuned"] = tuned(out / cohort, runs, chosen.tune, chosen.jobs)
+    table = summarised(cohorts)
+    told = markdown(table, cohorts) + "\n" + facts(table, cohorts)
     write_atomically(out / "fusion_benchmark.csv", lambda path: table.to_csv(path, index=False, float_format="%.5f"))
-    write_text(out / "fusion_benchmark.md", markdown(table, cohorts))
+    write_text(out / "fusion_benchmark.md", told)
     draw(table, cohorts, out / "fusion_benchmark.svg")
-    print(f"\n{markdown(table, cohorts)}\nwritten to {out}")
+    print(f"\n{told}\nwritten to {out}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--tune", type=int, default=8, help="settings that are tried of each method; 0 leaves the tuning out (8)")
     parser.add_argument("--cohorts", default="synergy,missing")
     parser.add_argument("--covid", help="the folder of covid-cxr")
     parser.add_argument("--fusions", default="all")
