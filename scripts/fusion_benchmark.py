@@ -60,7 +60,7 @@ def plans(cohort: str, fusions: list[str], seeds: int, more: list[str]) -> dict[
     concat = combinations(own | {"fusion": "concat"}, given)["concat"]
     found[ZEROS] = [*concat, "fusion.absent=zeros"]
     for alone, other in (("image", "text"), ("text", "image")):
-        found[ALONE.format(alone)] = [*concat, f"~encoders.{other}"]
+        found[ALONE.format(alone)] = [*concat, f"~encoders.{other}", *([] if cohort == "covid" else ["data.modalities=[image,text]"])]
     return found
 
 

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
-from mmdx.training.alike import RATE, rates_as_buffers
+from mmdx.training.alike import rates_as_buffers
 from mmdx.types import Features, FusionOutput, Task
 
 Loss = Callable[[FusionOutput, Tensor, Mapping[str, Tensor]], Tensor]
@@ -124,6 +124,7 @@ class Stack:
         clip: float | None,
     ) -> None:
         self.size, self.loss, self.clip = len(modules), loss, clip
+        self.kept = set(modules[0].state_dict())
         modules = rates_as_buffers(modules)
         self.shape = copy.deepcopy(modules[0])
         parameters, buffers = stack_module_state(list(modules))
@@ -199,9 +200,9 @@ class Stack:
             torch.backends.mha.set_fastpath_enabled(fast)
 
     def state(self, head: int) -> dict[str, Tensor]:
-        """A copy of the parameters and buffers of one head."""
+        """A copy of the parameters and buffers of one head, those of its state_dict."""
         stacked = (self.parameters | self.buffers).items()
-        return {name: tensor[head].clone() for name, tensor in stacked if not name.endswith(RATE)}
+        return {name: tensor[head].clone() for name, tensor in stacked if name in self.kept}
 
     def keep(self, heads: Sequence[int]) -> None:
         """Go on with some of the heads; the optimiser keeps what it knows of them."""
