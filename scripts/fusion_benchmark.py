@@ -37,7 +37,6 @@ from mmdx.commands.hydra_app import config_folder, telling
 from mmdx.files import write_atomically, write_json, write_text
 from mmdx.grid import TIMING, run_all
 from mmdx.methods import FAMILIES, described
-from mmdx.run import validation_score
 
 COHORTS = {
     "synergy": ("fusion_synergy", []),
@@ -46,7 +45,8 @@ COHORTS = {
 }
 ZEROS = "concat, zeros"
 """Concatenation that knows nothing of absence: what methods made for it are measured against."""
-ALONE = "{} alone"
+EACH = "concat, retrained"
+"""Concatenation, which of one modality is a network on that one; also trained on each modality alone, in the same folds."""
 CHANCE = 0.05
 """A share of the optimum that small is taken for none."""
 
@@ -59,9 +59,13 @@ def plans(cohort: str, fusions: list[str], seeds: int, more: list[str]) -> dict[
     found = combinations(own, given)
     concat = combinations(own | {"fusion": "concat"}, given)["concat"]
     found[ZEROS] = [*concat, "fusion.absent=zeros"]
-    for alone, other in (("image", "text"), ("text", "image")):
-        found[ALONE.format(alone)] = [*concat, f"~encoders.{other}", *([] if cohort == "covid" else ["data.modalities=[image,text]"])]
+    found[EACH] = [*(word for word in concat if word != "ablation=none"), "ablation=retrained"]
     return found
+
+
+def rows_of(runs: dict[str, list[str]]) -> dict[str, tuple[str, str]]:
+    """Of each row of the table the run, and the modality that a model of it was trained on alone; "" for all."""
+    return {name: (name, "") for name in runs if name != EACH} | {f"{m} alone": (EACH, m) for m in ("image", "text")}
 
 
 def space(name: str) -> list[list[str]]:
@@ -69,7 +73,7 @@ def space(name: str) -> list[list[str]]:
     own = (Path(config_folder()) / "sweep" / "fusion" / f"{name}.yaml").exists()
     with initialize_config_dir(config_folder(), version_base="1.3"):
         chosen = f"+sweep/fusion={name}" if own else "+sweep=heads"
-        params = compose("train", overrides=[f"fusion={name}", chosen], return_hydra_config=True).hydra.sweeper.params
+        params = compose("train", overrides=[chosen], return_hydra_config=True).hydra.sweeper.params
     axes = OverridesParser.create().parse_overrides([f"{key}={values}" for key, values in params.items()])
     return [list(one) for one in itertools.product(*([f"{axis.key_or_group}={value}" for value in axis.sweep_string_iterator()] for axis in axes))]
 
@@ -82,31 +86,36 @@ def settings(name: str, fusion: str, budget: int) -> list[list[str]]:
 
 
 def tuned(out: Path, runs: dict[str, list[str]], budget: int, jobs: int | None) -> dict[str, tuple[Path, list[str]]]:
-    """Of each run the folder of its best setting, trained with all seeds, and that setting; [] is the default, whose folder is taken as it is."""
+    """Of each row the folder of its run's best setting, trained with all seeds, and that setting; [] is the default, whose folder is taken."""
     tried = {}
-    for name, overrides in runs.items():
+    for run, overrides in runs.items():
         fusion = next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
         plain = [word for word in overrides if not word.startswith("seeds=")]
-        for number, setting in enumerate(settings(name, fusion, budget)):
-            tried[f"{name}/{number}"] = (name, setting, [*plain, *setting, "seeds=[0]"])
-    configs = {key: config_of(overrides) for key, (*_, overrides) in tried.items()}
-    run_all({key: out / "tuning" / key for key in tried}, configs, jobs)
-    scored: dict[str, list[tuple[float, list[str]]]] = {name: [] for name in runs}
-    for key, (name, setting, _) in tried.items():
-        table = pd.read_parquet(out / "tuning" / key / "predictions.parquet")
-        scored[name].append((validation_score(table[table["split"] == "val"], "binary") or 0.0, setting))
+        for number, setting in enumerate(settings(run, fusion, budget)):
+            tried[f"{run}/{number}"] = (run, setting, [*plain, *setting, "seeds=[0]"])
+    run_all({key: out / "tuning" / key for key in tried}, {key: config_of(overrides) for key, (*_, overrides) in tried.items()}, jobs)
+    scored = {
+        name: [(auroc(out / "tuning" / key, "val", alone), setting) for key, (own, setting, _) in tried.items() if own == run]
+        for name, (run, alone) in rows_of(runs).items()
+    }
     write_json(out / "tuning.json", {name: [{"setting": setting, "val_auroc": value} for value, setting in own] for name, own in scored.items()})
-    best = {name: max(own, key=lambda one: one[0])[1] for name, own in scored.items()}
-    again = {name: config_of([*runs[name], *setting]) for name, setting in best.items() if setting}
+    best = {name: (rows_of(runs)[name][0], max(own, key=lambda one: one[0])[1]) for name, own in scored.items()}
+    again = {name: config_of([*runs[run], *setting]) for name, (run, setting) in best.items() if setting}
     run_all({name: out / "tuned" / name for name in again}, again, jobs)
-    return {name: (out / ("tuned" if setting else "default") / name, setting) for name, setting in best.items()}
+    return {name: (out / "tuned" / name if setting else out / "default" / run, setting) for name, (run, setting) in best.items()}
 
 
-def scores(folder: Path, whole: Path) -> pd.DataFrame:
+def auroc(folder: Path, split: str, alone: str) -> float:
+    """AUROC on a run's rows of a split, one seed."""
+    own = predicted(folder, split, alone)
+    return float(roc_auc_score(own["target"], own["prob"]))
+
+
+def scores(folder: Path, alone: str, whole: Path) -> pd.DataFrame:
     """AUROC of each seed on a run's test rows, and, where the predictions of another hold the true posterior given all modalities, the share of that
     one's AUROC on the same rows.
     """
-    table, best = tested(folder), tested(whole)
+    table, best = predicted(folder, "test", alone), predicted(whole, "test", "")
     if "oracle" in best:
         table["oracle"] = table["sample_id"].map(best.drop_duplicates("sample_id").set_index("sample_id")["oracle"])
     rows = []
@@ -117,11 +126,12 @@ def scores(folder: Path, whole: Path) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("seed")
 
 
-def tested(folder: Path) -> pd.DataFrame:
-    """A run's test rows with all of its modalities offered."""
+def predicted(folder: Path, split: str, alone: str) -> pd.DataFrame:
+    """A run's rows of a split, of the models with all modalities or of those trained on one alone."""
     table = pd.read_parquet(folder / "predictions.parquet")
-    table = table[(table["split"] == "test") & (table["ablation"] == "offered")]
-    return table[table["modalities"].str.count(r"\+") == table["modalities"].str.count(r"\+").max()].copy()
+    table = table[(table["split"] == split) & (table["ablation"] == ("retrained" if alone else "offered"))]
+    several = table["modalities"].str.count(r"\+")
+    return table[table["modalities"] == alone if alone else several == several.max()].copy()
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -139,9 +149,10 @@ def summarised(cohorts: dict[str, dict[str, dict[str, tuple[Path, list[str]]]]])
     for cohort, versions in cohorts.items():
         for version, folders in versions.items():
             whole = folders[ZEROS][0]
-            base = scores(whole, whole)
+            base = scores(whole, "", whole)
             for name, (folder, setting) in folders.items():
-                own, row, head = scores(folder, whole), rows.setdefault(name, {"fusion": name}), f"{cohort}_{version}"
+                alone = name.removesuffix(" alone") if name.endswith(" alone") else ""
+                own, row, head = scores(folder, alone, whole), rows.setdefault(name, {"fusion": name}), f"{cohort}_{version}"
                 row[head], row[f"{head}_low"], row[f"{head}_high"] = interval(own["auroc" if cohort == "covid" else "share"].to_numpy())
                 gain = (own["auroc"] - base["auroc"]).where(own["rows"] == base["rows"])  # one modality alone has fewer rows
                 row[f"{head}_gain"], row[f"{head}_gain_low"], row[f"{head}_gain_high"] = interval(gain.to_numpy())
@@ -247,9 +258,9 @@ def benchmark(chosen: argparse.Namespace) -> None:
     for cohort in [*chosen.cohorts.split(","), *(["covid"] if chosen.covid else [])]:
         more = [*chosen.overrides, *([f"data.root={chosen.covid}"] if cohort == "covid" else [])]
         runs = plans(cohort, fusions, chosen.seeds, more)
-        folders = {name: out / cohort / "default" / name for name in runs}
-        run_all(folders, {name: config_of(overrides) for name, overrides in runs.items()}, chosen.jobs)
-        cohorts[cohort] = {"default": {name: (folder, []) for name, folder in folders.items()}}
+        folders = {run: out / cohort / "default" / run for run in runs}
+        run_all(folders, {run: config_of(overrides) for run, overrides in runs.items()}, chosen.jobs)
+        cohorts[cohort] = {"default": {name: (folders[run], []) for name, (run, _) in rows_of(runs).items()}}
         if chosen.tune > 1:
             cohorts[cohort]["tuned"] = tuned(out / cohort, runs, chosen.tune, chosen.jobs)
     table = summarised(cohorts)

@@ -56,7 +56,7 @@ class M3Care(nn.Module):
         self,
         widths: Mapping[str, int],
         head: Callable[[int], nn.Module],
-        hidden: int = 128,
+        hidden: int = 64,
         patients: int = 32,
         threshold: float = 0.25,
         layers: int = 2,
