@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, check_width, modality_names, stack_presence
+from mmdx.fusion.base import Method, Tokens, modality_names, present_tokens, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -77,23 +77,21 @@ class DAFT(nn.Module):
 
     def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
         """Fuse; see the class for shapes."""
-        for m in self.widths:
-            check_width(m, features, self.widths)
+        tokens = present_tokens(features, present, self.widths)
         condition = features[self.condition].pooled.where(present[self.condition][:, None], 0.0)  # [B, D_condition]
         fused = self.project[self.condition](condition)  # [B, H]
         if self.transformed:
             here = stack_presence(present, self.transformed)  # [B, M - 1]
-            pooled = torch.stack([self._transform(m, features[m], present[m], condition) for m in self.transformed], dim=1)
+            pooled = torch.stack([self._transform(m, tokens[m], condition) for m in self.transformed], dim=1)
             mean = pooled.sum(dim=1) / here.sum(dim=1, keepdim=True).clamp(min=1)
             fused = mean.where(here.any(dim=1, keepdim=True), fused)
         return FusionOutput(self.head(self.dropout(fused)))
 
-    def _transform(self, m: str, features: Features, present: Tensor, condition: Tensor) -> Tensor:
+    def _transform(self, m: str, tokens: Tokens, condition: Tensor) -> Tensor:
         """Transformed tokens of one modality, pooled [B, H]; zero where it is absent."""
-        mask = features.mask & present[:, None]  # [B, N_m]
-        x = self.project[m](features.tokens.where(mask[:, :, None], 0.0))  # [B, N_m, H]
+        x = self.project[m](tokens.values)  # [B, N_m, H]
         f = self.before[m](x)
-        squeezed = torch.cat([Features(f, mask).pooled, condition], dim=-1)  # [B, H + D_condition]
+        squeezed = torch.cat([Features(f, tokens.real).pooled, condition], dim=-1)  # [B, H + D_condition]
         scale, shift = self.auxiliary[m](squeezed)[:, None].chunk(2, dim=-1)  # [B, 1, H] each
         y = (x + self.after[m]((scale * f + shift).relu())).relu()
-        return Features(y, mask).pooled
+        return Features(y, tokens.real).pooled

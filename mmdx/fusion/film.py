@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, check_width, modality_names, stack_presence
+from mmdx.fusion.base import Method, Tokens, modality_names, present_tokens, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -64,22 +64,20 @@ class FiLM(nn.Module):
 
     def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
         """Fuse; see the class for shapes."""
-        for m in self.widths:
-            check_width(m, features, self.widths)
+        tokens = present_tokens(features, present, self.widths)
         given = present[self.condition][:, None]  # [B, 1]
         condition = features[self.condition].pooled.where(given, 0.0)  # [B, D_condition]
         fused = self.project[self.condition](condition)  # [B, H]
         if self.modulated:
             here = stack_presence(present, self.modulated)  # [B, M - 1]
-            pooled = torch.stack([self._modulate(m, features[m], present[m], condition, given) for m in self.modulated], dim=1)
+            pooled = torch.stack([self._modulate(m, tokens[m], condition, given) for m in self.modulated], dim=1)
             mean = pooled.sum(dim=1) / here.sum(dim=1, keepdim=True).clamp(min=1)
             fused = mean.where(here.any(dim=1, keepdim=True), fused)
         return FusionOutput(self.head(self.dropout(fused)))
 
-    def _modulate(self, m: str, features: Features, present: Tensor, condition: Tensor, given: Tensor) -> Tensor:
+    def _modulate(self, m: str, tokens: Tokens, condition: Tensor, given: Tensor) -> Tensor:
         """Modulated tokens of one modality, pooled [B, H]; zero where it is absent."""
-        mask = features.mask & present[:, None]  # [B, N_m]
-        x = self.project[m](features.tokens.where(mask[:, :, None], 0.0))  # [B, N_m, H]
+        x = self.project[m](tokens.values)  # [B, N_m, H]
         scale, shift = self.film[m](condition).where(given, 0.0)[:, None].chunk(2, dim=-1)  # [B, 1, H] each
         y = x + ((1 + scale) * self.norm(self.linear[m](x)) + shift).relu()
-        return Features(y, mask).pooled
+        return Features(y, tokens.real).pooled

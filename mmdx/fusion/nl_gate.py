@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, check_width, modality_names
+from mmdx.fusion.base import Method, modality_names, present_tokens
 from mmdx.types import Features, FusionOutput
 
 
@@ -57,18 +57,15 @@ class NonLocalGate(nn.Module):
 
     def forward(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput:
         """Fuse; see the class for shapes."""
-        tokens, mask = {}, {}
-        for m in self.widths:
-            check_width(m, features, self.widths)
-            mask[m] = features[m].mask & present[m][:, None]  # [B, N_m]
-            tokens[m] = self.norm[m](features[m].tokens.where(mask[m][:, :, None], 0.0))
+        kept = present_tokens(features, present, self.widths)
+        tokens = {m: self.norm[m](own.values) for m, own in kept.items()}
         given = present[self.query][:, None]  # [B, 1]
         h = self.to_query(tokens[self.query]).where(given[:, :, None], 0.0)  # [B, N_query, H]
         if self.others:
             keys = torch.cat([self.to_key[m](tokens[m]) for m in self.others], dim=1)  # [B, N, H]
             values = torch.cat([self.to_value[m](tokens[m]) for m in self.others], dim=1)  # [B, N, H]
-            real = torch.cat([mask[m] for m in self.others], dim=1)[:, None]  # [B, 1, N]
+            real = torch.cat([kept[m].real for m in self.others], dim=1)[:, None]  # [B, 1, N]
             scores = h @ keys.transpose(1, 2)  # [B, N_query, N]
             shares = scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(dim=-1).where(real, 0.0)  # all 0 without a real key
             h = h + shares @ values
-        return FusionOutput(self.head(self.activate(Features(h, mask[self.query] | ~given).pooled)))
+        return FusionOutput(self.head(self.activate(Features(h, kept[self.query].real | ~given).pooled)))
