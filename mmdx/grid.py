@@ -52,14 +52,15 @@ def run_all(folders: Mapping[str, Path], configs: Mapping[str, DictConfig], jobs
     Raises:
         InputError: the first fault of a run; those that have finished are kept.
     """
-    stacks = stacks_of(configs)
-    count = min(len(stacks), jobs or default_jobs())
-    first: dict[str, int] = {}
+    took = {name: _kept(name, folder, configs[name]) for name, folder in folders.items() if (folder / TIMING).exists()}
+    stacks = stacks_of({name: cfg for name, cfg in configs.items() if name not in took})
+    readers: dict[str, int] = {}
     for number, names in enumerate(stacks):
-        first.setdefault(key_of(configs[names[0]]), number)
-    rounds = [[stacks[number] for number in first.values()], [own for number, own in enumerate(stacks) if number not in first.values()]]
+        readers.setdefault(key_of(configs[names[0]]), number)
+    first = set(readers.values())
+    rounds = [[stacks[k] for k in sorted(first)], [own for k, own in enumerate(stacks) if k not in first]]
     given = [[({name: folders[name] for name in names}, {name: configs[name] for name in names}) for names in some] for some in rounds]
-    took: Seconds = {}
+    count = min(len(stacks), jobs or default_jobs())
     if count <= 1:
         for own in itertools.chain(*given):
             took |= run_some(*own)
@@ -71,6 +72,13 @@ def run_all(folders: Mapping[str, Path], configs: Mapping[str, DictConfig], jobs
                     took |= seconds
     check_same_data(folders, configs)
     return took
+
+
+def _kept(name: str, folder: Path, cfg: DictConfig) -> dict[str, float]:
+    """Seconds that a finished run took; its config must be the one asked for."""
+    check_same(cfg, folder / CONFIG)
+    print(f"{name}: finished, kept", flush=True)
+    return dict(json.loads((folder / TIMING).read_text(encoding="utf-8")))
 
 
 def cores() -> int:
@@ -123,34 +131,24 @@ def _run_quietly(folders: Mapping[str, Path], configs: Mapping[str, DictConfig])
 
 
 def run_some(folders: Mapping[str, Path], configs: Mapping[str, DictConfig]) -> Seconds:
-    """Train, predict and score some runs together, or take over what is there; seconds of each."""
-    took: Seconds = {}
-    studies = {}
+    """Train, predict and score some runs together; seconds of each."""
+    print(f"{', '.join(folders)}:", flush=True)
+    studies, times = {}, [time.monotonic()]
     for name, folder in folders.items():
-        resume = (folder / CONFIG).exists()
-        if resume:
-            check_same(configs[name], folder / CONFIG)
-        if (folder / TIMING).exists():
-            print(f"{name}: finished, kept", flush=True)
-            took[name] = dict(json.loads((folder / TIMING).read_text(encoding="utf-8")))
-        else:
-            studies[name] = study_from(configs[name], folder, resume)
-    if not studies:
-        return took
-    print(f"{', '.join(studies)}:", flush=True)
-    times = [time.monotonic()]
-    for name, study in studies.items():
+        check_same(configs[name], folder / CONFIG)
+        study = studies[name] = study_from(configs[name], folder, (folder / CONFIG).exists())
         if other := _shared.get(key_of(configs[name])):
             study.take_over(other)
         else:
             study.prepare()
             _shared.clear()  # one cohort is held at a time
             _shared[key_of(configs[name])] = study
-        write_text(folders[name] / CONFIG, OmegaConf.to_yaml(configs[name], resolve=True))
+        write_text(folder / CONFIG, OmegaConf.to_yaml(configs[name], resolve=True))
     times.append(time.monotonic())
     run_together(list(studies.values()))
     times.append(time.monotonic())
     read, trained = (float(after - before) / len(studies) for before, after in itertools.pairwise(times))
+    took = {}
     for name, study in studies.items():
         started = time.monotonic()
         write_provenance(folders[name], configs[name], study.cohort.fingerprint)

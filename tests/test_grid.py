@@ -70,9 +70,9 @@ def test_settings_of_a_stack_are_trained_together():
 def test_it_goes_on_where_it_was_stopped_and_compares_everything(tmp_path, monkeypatch, capsys):
     words = ["experiment=xray_text_features", "fusion=concat,late", "seeds=2", "folds=2", f"out={tmp_path / 'out'}"]
     words += [f"cache.root={tmp_path / 'cache'}"]
-    words += ["data.samples=60", "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=none"]
+    words += ["data.samples=60", "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=none", "jobs=1"]
     with monkeypatch.context() as patch:
-        patch.setattr(grid, "finish", lambda *a, **k: (_ for _ in ()).throw(KeyError("stop")))
+        patch.setattr("mmdx.grid.finish", lambda *a, **k: (_ for _ in ()).throw(KeyError("stop")))
         with pytest.raises(KeyError):
             grid.grid(words)
     trained = (tmp_path / "out" / "concat" / "models" / "seed1-fold0" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
@@ -88,3 +88,18 @@ def test_it_goes_on_where_it_was_stopped_and_compares_everything(tmp_path, monke
     assert set(table["seed"]) == {0, 1} and table["fold"].nunique() == 2
     grid.grid(words)
     assert "late: finished, kept" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_processes_find_what_one_finds_and_other_data_is_refused(tmp_path):
+    words = ["experiment=fusion_missing", "fusion=concat,late", "seeds=2", "data.samples=200", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
+    words += ["logger=none", "training.stack=true", f"cache.root={tmp_path / 'cache'}"]
+    for jobs in ("1", "2"):
+        grid.grid([*words, f"jobs={jobs}", f"out={tmp_path / jobs}"])
+    for fusion in ("concat", "late"):
+        one, two = (pd.read_parquet(tmp_path / jobs / fusion / "predictions.parquet") for jobs in ("1", "2"))
+        pd.testing.assert_frame_equal(one, two, atol=1e-5)
+    changed = json.loads((tmp_path / "2" / "late" / "data.json").read_text())
+    (tmp_path / "2" / "late" / "data.json").write_text(json.dumps(changed | {"fingerprint": "another"}))
+    with pytest.raises(InputError, match="was trained on other data"):
+        grid.grid([*words, "jobs=2", f"out={tmp_path / '2'}"])
