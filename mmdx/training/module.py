@@ -58,7 +58,8 @@ class MultimodalModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser, fused where it can be, and schedule, stepped every batch."""
-        optimizer = fused_form(self._optimizer)(self._groups)
+        make: Any = fused_form(self._optimizer) if self.balance is None or self.balance.fused else self._optimizer
+        optimizer = make(self._groups)
         optimizer._step_supports_amp_scaling = False  # in mixed precision gradients are unscaled, then clipped; a fused step would unscale again
         schedule = self._schedule(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

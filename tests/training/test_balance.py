@@ -1,5 +1,6 @@
 """Facts about balancing modalities."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,8 +22,10 @@ from mmdx.tasks.multilabel import Multilabel
 from mmdx.training.balance.auxiliary import AuxiliaryLosses
 from mmdx.training.balance.base import Step, encoder_parameters
 from mmdx.training.balance.gradient_blending import GradientBlending, at_least, blending_weights
+from mmdx.training.balance.inforeg import InformationRegulation, gaps, growth
 from mmdx.training.balance.mmpareto import ParetoIntegration, integrate
 from mmdx.training.balance.ogm_ge import GradientModulation, coefficients, modulate, true_class
+from mmdx.training.balance.sustained_boosting import SustainedBoosting, behind, boosted, residual_loss
 from mmdx.training.model import MultimodalModel
 from mmdx.training.module import MultimodalModule
 from mmdx.training.plan import EncoderPlan, ModelPlan
@@ -202,9 +205,153 @@ def test_losses_are_blended_by_weights_that_change_every_few_epochs():
     assert twin.progress() == balance.progress()
 
 
+def test_the_window_is_open_while_the_trace_grows():
+    assert growth([1.0, 2.0], 1) == growth([9.0, 1.0, 2.0], 1) == 0.5 and growth([2.0, 1.0], 1) == -1.0
+    assert growth([], 1) == growth([3.0], 1) == growth([0.0, 0.0], 1) == -np.inf, "two epochs are needed, and an encoder that learns"
+    assert growth([2.0] * 4, 10) == 0.25 and growth([2.0] * 10, 10) == 0.1 and growth([2.0] * 11, 10) == 0.0
+
+
+def test_the_gap_is_the_mean_distance_to_those_below():
+    scores = torch.tensor([[-10.0, 10.0], [-5.0, 10.0], [-2.0, 10.0], [0.0, 0.0]])
+    torch.testing.assert_close(gaps(scores), torch.tensor([0.0, 0.5, (0.8 + 0.3) / 2, 0.0]))
+    assert gaps(scores[[0, 3]]).tolist() == gaps(scores[[0, 0]]).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_who_is_ahead_in_its_window_is_drawn_to_where_the_epoch_began(batches):
+    step = step_of()
+    joint_loss(step).backward()
+    plain = {m: gradient_of(step.model, m).clone() for m in MODALITIES}
+    step = step_of()
+    balance = with_heads(InformationRegulation, average=1)
+    own = torch.stack([*balance.own_losses(step, balance.own_logits(step.features)).values()]).detach()
+    gap = gaps(torch.stack([-own, torch.ones(3)], dim=1))
+    ahead = [m for m, here in zip(MODALITIES, gap > 0, strict=True) if here]
+    balance.traces = {m: [1.0, 0.5] if m == ahead[0] else [1.0, 2.0] for m in MODALITIES}  # the first one's window is over
+    for _ in range(batches):
+        features = step.model.encode(step.batch)
+        now = step._replace(features=features, output=step.model.fusion(features, step.batch.present))
+        (balance.loss(now, joint_loss(now)) / batches).backward()
+    for p in step.model.encoders.parameters():
+        p.data.add_(0.1)
+    balance.before_step(step.model, batches, 0)
+    assert len(ahead) == 2 and all(p.grad is not None for p in balance.parameters())
+    for m, strength in zip(MODALITIES, torch.exp(0.9 * torch.tanh(gap)), strict=True):
+        torch.testing.assert_close(gradient_of(step.model, m), plain[m] + (0.1 * strength if m == ahead[1] else 0.0))
+    logged = balance.end_epoch()
+    np.testing.assert_allclose([logged[f"fisher_{m}"] for m in MODALITIES], [float(plain[m] @ plain[m]) for m in MODALITIES], rtol=1e-4)
+    assert [logged[f"regulated_{m}"] for m in MODALITIES] == [float(m == ahead[1]) for m in MODALITIES]
+
+
+def test_the_trace_is_the_mean_over_steps_whose_gradients_are_finite():
+    step = step_of(lacking=("c",))
+    balance = with_heads(InformationRegulation)
+    for factor in (1.0, 2.0, float("inf")):
+        features = step.model.encode(step.batch)
+        now = step._replace(features=features, output=step.model.fusion(features, step.batch.present))
+        step.model.zero_grad()
+        balance.loss(now, joint_loss(now)).backward()
+        for p in step.model.encoders.parameters():
+            p.grad.mul_(factor)
+        if factor == 1.0:
+            one = float(gradient_of(step.model, "a").square().sum())
+        balance.before_step(step.model, 1, 0)
+    assert balance.end_epoch()["fisher_a"] == pytest.approx((1 + 4) / 2 * one, rel=1e-4)
+    assert balance.end_epoch() == {}, "there were no steps"
+    twin = with_heads(InformationRegulation)
+    twin.take_up(balance.progress())
+    assert twin.traces == balance.traces and len(twin.traces["a"]) == 1
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_encoders_learn_from_the_heads_of_inforeg_by_a_weight(weight):
+    step = step_of()
+    balance = with_heads(InformationRegulation, own_loss=weight)
+    own = torch.stack([*balance.own_losses(step, balance.own_logits(step.features)).values()]).sum()
+    parameters = [*step.model.encoders.parameters(), *balance.parameters()]
+    of_joint = torch.autograd.grad(joint_loss(step), parameters, retain_graph=True, allow_unused=True)
+    of_own = torch.autograd.grad(own, parameters, retain_graph=True)
+    balance.loss(step, joint_loss(step)).backward()
+    for p, joint, alone in zip(parameters, of_joint, of_own, strict=True):
+        torch.testing.assert_close(p.grad, alone if joint is None else joint + weight * alone)
+
+
+def test_residual_labels_leave_out_what_is_predicted_already():
+    """Of classes, of a binary outcome with labels [1 - y, y], and of labels of which some are not known."""
+    draw = torch.Generator().manual_seed(0)
+    logits, before = torch.randn(4, 3, generator=draw), torch.randn(4, 3, generator=draw)
+    classes = torch.tensor([2, 0, 1, 1])
+    truth = nn.functional.one_hot(classes, 3)
+    residual = truth - 0.4 * truth * before.softmax(1)
+    torch.testing.assert_close(residual_loss(logits, before, classes, 0.4), -(residual * logits.log_softmax(1)).sum(1).mean())
+    torch.testing.assert_close(residual_loss(logits, before, classes, 0.0), nn.functional.cross_entropy(logits, classes))
+    zero = torch.zeros(4)
+    one, y = logits[:, 0], torch.tensor([1.0, 0.0, 1.0, 0.0])
+    as_classes = [torch.stack([zero, own], dim=1) for own in (one, before[:, 0])]
+    torch.testing.assert_close(residual_loss(logits[:, :1], before[:, :1], y, 0.4), residual_loss(*as_classes, y.long(), 0.4))
+    labels = torch.full((4, 3), float("nan"))
+    labels[:, 1] = y
+    torch.testing.assert_close(residual_loss(logits, before, labels, 0.4), residual_loss(logits[:, 1:2], before[:, 1:2], y, 0.4))
+
+
+def test_the_boosted_loss_is_of_the_last_classifier_of_all_and_of_those_before():
+    task, target = Multiclass(["x", "y", "z"]), torch.tensor([2, 0, 1, 1])
+    first, second, third = torch.randn(3, 4, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(boosted(task, [first], target, 0.5), task.loss(first, target))
+    expected = residual_loss(third, first + second, target, 0.5) + task.loss(first + second + third, target) + task.loss(first + second, target)
+    torch.testing.assert_close(boosted(task, [first, second, third], target, 0.5), expected)
+
+
+def test_behind_is_who_has_a_lower_score_than_the_others_by_more_than_tau():
+    scores = torch.tensor([[6.0, 10.0], [9.0, 10.0], [0.0, 0.0]])
+    assert behind(scores, 1.0, 0.01).tolist() == [True, False, False], "no rows, no classifier"
+    assert not behind(scores, 1.0, 0.31).any() and not behind(scores, 1.5, 0.01).any(), "0.9 is not above 0.6 by more"
+    assert not behind(scores[[0, 2]], 1.0, 0.0).any(), "there is no other"
+    assert behind(torch.tensor([[6.0, 10.0], [9.0, 10.0], [7.0, 10.0]]), 1.0, 0.01).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("task", "target"),
+    [(Binary(), None), (Multiclass(["x", "y", "z"]), torch.arange(8) % 3), (Multilabel(["x", "y"]), (torch.arange(16) % 2).reshape(8, 2).float())],
+)
+def test_classifiers_learn_once_they_are_assigned(task, target):
+    step = step_of(task, target, lacking=("c",))
+    balance = with_heads(SustainedBoosting, task.outputs, kind=task.kind, hidden=6, classifiers=3, epochs=2)
+    balance.scores = torch.tensor([[6.0, 10.0], [9.0, 10.0], [0.0, 0.0]])
+    assert balance.end_epoch()["classifiers_a"] == 1, "it is not time yet"
+    balance.scores = torch.tensor([[6.0, 10.0], [9.0, 10.0], [0.0, 0.0]])
+    assert balance.end_epoch()["classifiers_a"] == 2 and balance.assigned == {"a": 2, "b": 1, "c": 1}
+    joint = joint_loss(step)
+    logits = balance.each(step.features)
+    expected = joint + sum(boosted(task, logits[m], step.batch.target, 0.5) for m in "ab")
+    loss = balance.loss(step, joint)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(balance.scores[0], true_class(sum(logits["a"]), step.batch.target))
+    loss.backward()
+    assert all(p.grad is not None for p in [*balance.parameters(), *step.model.encoders.parameters()]), "as distributed training wants it"
+    balance.before_step(step.model, 1, 0)
+    learning = {m: [layer.weight.grad is not None for layer in balance.heads[m]] for m in MODALITIES}
+    assert learning == {"a": [True, True, False], "b": [True, False, False], "c": [True, False, False]}
+    twin = with_heads(SustainedBoosting)
+    twin.take_up(balance.progress())
+    assert twin.progress() == {"assigned": {"a": 2, "b": 1, "c": 1}, "waited": 0}
+
+
+def test_no_modality_gets_more_classifiers_than_there_are():
+    balance = with_heads(SustainedBoosting, classifiers=2)
+    for _ in range(3):
+        balance.scores = torch.tensor([[6.0, 10.0], [9.0, 10.0], [9.0, 10.0]])
+        balance.end_epoch()
+    assert balance.assigned == {"a": 2, "b": 1, "c": 1}
+    with pytest.raises(InputError, match="balance.sigma=0.5: must be 1 or more"):
+        with_heads(SustainedBoosting, sigma=0.5)
+
+
 def test_only_tasks_of_true_classes_have_their_probability():
     with pytest.raises(InputError, match="balance=ogm_ge: is for tasks of kind binary, multiclass, multilabel, and this one is regression"):
         with_heads(GradientModulation, kind="regression")
+    with pytest.raises(InputError, match="balance=sustained_boosting: is for tasks of kind binary, multiclass, multilabel, and this one is survival"):
+        with_heads(SustainedBoosting, kind="survival")
     with pytest.raises(InputError, match="nothing to balance; use balance=none"):
         Study(Numbers(), model_plan(), training_plan(balance=GradientModulation), HoldOut(), "", encode_once=True)
     with pytest.raises(InputError, match="fused_loss=0 encoders learn apart"):
@@ -230,12 +377,24 @@ METHODS = {
     "mmpareto": ParetoIntegration,
     "gradient_blending": partial(GradientBlending, epochs=2),
     "auxiliary": AuxiliaryLosses,
+    "inforeg": InformationRegulation,
+    "sustained_boosting": partial(SustainedBoosting, hidden=32),
 }
 
 
 def trained(folder, name, **trainer):
     plan = training_plan(modality_dropout=ModalityDropout(0.0), balance=METHODS[name], checkpoint="last", trainer={"max_epochs": 8} | trainer)
     return Study(Uneven(), model_plan(), plan, HoldOut(), folder)
+
+
+def test_classifiers_assigned_later_learn_with_momentum_too(tmp_path):
+    study = trained(tmp_path, "sustained_boosting", max_epochs=3)
+    study.training = replace(study.training, optimizer=partial(torch.optim.SGD, momentum=0.9), lr=0.1)
+    study.run()
+    last = torch.load(tmp_path / "models" / "model" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["balance"]["assigned"] == {"left": 1, "right": 4}
+    bias = [last["state_dict"][f"balance.heads.right.{i}.bias"].abs().max() > 0 for i in range(10)]
+    assert bias == [True] * 3 + [False] * 7, "they begin at zero; the fourth was assigned after the last epoch"
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -246,8 +405,8 @@ def test_each_trains_is_loaded_without_its_heads_and_goes_on_where_it_stopped(tm
     again = study.predict(cell, study.load(tmp_path / "whole", cell))
     pd.testing.assert_frame_equal(again.reset_index(drop=True), frame)
     last = torch.load(tmp_path / "whole" / "models" / "model" / "checkpoints" / "last.ckpt", weights_only=True)
-    heads = [key for key in last["state_dict"] if key.startswith("balance.")]
-    assert len(heads) == (0 if name == "none" else 4)
+    heads = {key.removeprefix("balance.") for key in last["state_dict"] if key.startswith("balance.")}
+    assert heads == (set(METHODS[name]({"left": 8, "right": 8}, partial(nn.Linear, out_features=1)).state_dict()) if METHODS[name] else set())
     begin = MultimodalModule.on_train_epoch_start
 
     def stop(module):
@@ -306,11 +465,15 @@ class Layers(nn.Module):
 def test_the_slow_modality_learns_more_where_it_has_a_loss_of_its_own(tmp_path):
     """AUROC of the right modality offered alone, over four seeds: what docs/strategies.md states, printed with pytest -s."""
     alone = {}
-    for name, method in METHODS.items():
+    further = {
+        "inforeg, own_loss=1": partial(InformationRegulation, own_loss=1.0),
+        "sustained_boosting, classifiers=1": partial(SustainedBoosting, classifiers=1),
+    }
+    for name, method in (METHODS | further).items():
         plan = training_plan(
             lr=0.02,
             optimizer=partial(torch.optim.SGD, momentum=0.9),
-            balance=GradientBlending if name == "gradient_blending" else method,
+            balance={"gradient_blending": GradientBlending, "sustained_boosting": SustainedBoosting}.get(name, method),
             modality_dropout=ModalityDropout(0.0),
             checkpoint="last",
             trainer={"max_epochs": 20},
@@ -319,6 +482,6 @@ def test_the_slow_modality_learns_more_where_it_has_a_loss_of_its_own(tmp_path):
         frame = Study(OneIsEasy(), model, plan, HoldOut(), tmp_path / name, seeds=(0, 1, 2, 3)).run()
         own = frame[(frame["split"] == "test") & (frame["modalities"] == "right")]
         alone[name] = [area_under_roc(one["target"].to_numpy(), one["prob"].to_numpy()) for _, one in own.groupby("seed")]
-        print(f"{name:18} right alone {np.mean(alone[name]):.3f} ({min(alone[name]):.3f} to {max(alone[name]):.3f})")
-    for name in ("auxiliary", "mmpareto"):
+        print(f"{name:33} right alone {np.mean(alone[name]):.3f} ({min(alone[name]):.3f} to {max(alone[name]):.3f})")
+    for name in ("auxiliary", "mmpareto", "inforeg, own_loss=1"):
         assert min(alone[name]) > max(alone["none"])

@@ -49,6 +49,8 @@ class Balance(nn.Module):
     """Kinds of tasks that it is for; none stands for all."""
     compiles = True
     """Whether encoders that ``torch.compile`` made will do."""
+    fused = True
+    """Whether fused optimisers will do: with momentum, SGD's fails where a parameter's first gradient comes later than others'."""
 
     def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module], kind: str = "binary") -> None:
         super().__init__()
