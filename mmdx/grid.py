@@ -7,8 +7,10 @@ import io
 import itertools
 import json
 import os
+import threading
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +62,23 @@ def run_all(folders: Mapping[str, Path], configs: Mapping[str, DictConfig], jobs
     first = set(readers.values())
     rounds = [[stacks[k] for k in sorted(first)], [own for k, own in enumerate(stacks) if k not in first]]
     given = [[({name: folders[name] for name in names}, {name: configs[name] for name in names}) for names in some] for some in rounds]
-    count = min(len(stacks), jobs or default_jobs())
-    if count <= 1:
-        for own in itertools.chain(*given):
-            took |= run_some(*own)
-    else:
-        with parallel_config("loky", inner_max_num_threads=max(1, cores() // count)), Parallel(count, return_as="generator_unordered") as pool:
-            for some in given:
-                for said, seconds in pool(delayed(_run_quietly)(*own) for own in some):
-                    print(said, end="", flush=True)
-                    took |= seconds
+    for some in given:
+        took |= _spread(some, min(len(some), jobs or default_jobs()))
     check_same_data(folders, configs)
+    return took
+
+
+def _spread(given: list[tuple[dict[str, Path], dict[str, DictConfig]]], count: int) -> Seconds:
+    """Run some stacks in so many processes, each with its share of the cores."""
+    took: Seconds = {}
+    if count <= 1:
+        for own in given:
+            took |= run_some(*own)
+        return took
+    with parallel_config("loky", inner_max_num_threads=max(1, cores() // count)), Parallel(count, return_as="generator_unordered") as pool:
+        for said, seconds in pool(delayed(_run_quietly)(*own) for own in given):
+            print(said, end="", flush=True)
+            took |= seconds
     return took
 
 
@@ -125,9 +133,23 @@ def check_same_data(folders: Mapping[str, Path], configs: Mapping[str, DictConfi
 
 def _run_quietly(folders: Mapping[str, Path], configs: Mapping[str, DictConfig]) -> tuple[str, Seconds]:
     """As ``run_some``, what it prints returned, so that processes do not talk at the same time."""
+    _end_with_parent()
     with contextlib.redirect_stdout(io.StringIO()) as said:
         seconds = run_some(folders, configs)
     return said.getvalue(), seconds
+
+
+@lru_cache
+def _end_with_parent() -> None:
+    """Stop this process where the one that started it is gone, as after a kill; what is on disk is whole at any moment."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_some(folders: Mapping[str, Path], configs: Mapping[str, DictConfig]) -> Seconds:

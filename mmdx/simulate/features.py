@@ -35,7 +35,7 @@ class SimulatedFeatures(SimulatedCohort):
         InputError: where an argument is out of range, or a marker is asked for, which only films have.
     """
 
-    def __init__(self, width: int = 16, tokens: int = 4, **settings: Any) -> None:
+    def __init__(self, width: int = 16, tokens: int = 2, **settings: Any) -> None:
         if width <= 2 * FINDINGS:
             raise InputError(f"data.width={width}: must be more than {2 * FINDINGS}.")
         if tokens < 1:
