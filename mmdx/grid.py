@@ -7,16 +7,18 @@ import io
 import itertools
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Mapping
-from functools import lru_cache
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed, parallel_config
 from omegaconf import DictConfig, OmegaConf
+from threadpoolctl import threadpool_limits
 
 from mmdx.errors import InputError
 from mmdx.files import write_json, write_text
@@ -75,11 +77,33 @@ def _spread(given: list[tuple[dict[str, Path], dict[str, DictConfig]]], count: i
         for own in given:
             took |= run_some(*own)
         return took
-    with parallel_config("loky", inner_max_num_threads=max(1, cores() // count)), Parallel(count, return_as="generator_unordered") as pool:
-        for said, seconds in pool(delayed(_run_quietly)(*own) for own in given):
-            print(said, end="", flush=True)
-            took |= seconds
+    begin = (os.getpid(), max(1, cores() // count))
+    with ProcessPoolExecutor(count, get_context("spawn"), _begin, begin) as pool:
+        try:
+            for done in as_completed([pool.submit(_run_quietly, *own) for own in given]):
+                said, seconds = done.result()
+                print(said, end="", flush=True)
+                took |= seconds
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.kill()  # what is on disk is whole at any moment
+            raise
     return took
+
+
+def _begin(parent: int, threads: int) -> None:
+    """In a process that was started for some of the runs: its share of the cores, and an end where the one that started it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # told by the parent
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _kept(name: str, folder: Path, cfg: DictConfig) -> dict[str, float]:
@@ -133,23 +157,9 @@ def check_same_data(folders: Mapping[str, Path], configs: Mapping[str, DictConfi
 
 def _run_quietly(folders: Mapping[str, Path], configs: Mapping[str, DictConfig]) -> tuple[str, Seconds]:
     """As ``run_some``, what it prints returned, so that processes do not talk at the same time."""
-    _end_with_parent()
     with contextlib.redirect_stdout(io.StringIO()) as said:
         seconds = run_some(folders, configs)
     return said.getvalue(), seconds
-
-
-@lru_cache
-def _end_with_parent() -> None:
-    """Stop this process where the one that started it is gone, as after a kill; what is on disk is whole at any moment."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_some(folders: Mapping[str, Path], configs: Mapping[str, DictConfig]) -> Seconds:

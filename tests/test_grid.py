@@ -2,6 +2,10 @@
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -103,3 +107,26 @@ def test_processes_find_what_one_finds_and_other_data_is_refused(tmp_path):
     (tmp_path / "2" / "late" / "data.json").write_text(json.dumps(changed | {"fingerprint": "another"}))
     with pytest.raises(InputError, match="was trained on other data"):
         grid.grid([*words, "jobs=2", f"out={tmp_path / '2'}"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
+def test_a_kill_ends_all_processes_and_the_same_command_goes_on(tmp_path):
+    words = ["experiment=fusion_missing", "fusion=tokens,mbt,umse,gated", "seeds=2", "data.samples=400", "trainer.max_epochs=3", "jobs=2"]
+    words += ["logger=none", "trainer.accelerator=cpu", f"cache.root={tmp_path / 'cache'}", f"out={tmp_path / 'out'}"]
+    command = [sys.executable, str(SCRIPT), *words]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while not list((tmp_path / "out").glob("*/timing.json")):
+        assert running.poll() is None
+        time.sleep(0.2)
+    workers = subprocess.run(["ps", "-o", "pid=", "--ppid", str(running.pid)], capture_output=True, text=True, check=True).stdout.split()
+    running.kill()
+    running.wait()
+    until = time.monotonic() + 60
+    while workers and any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
+        time.sleep(0.5)
+    alive = [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert workers and not alive
+    kept = [path.parent.name for path in (tmp_path / "out").glob("*/timing.json")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert all(f"{name}: finished, kept" in told for name in kept) and (tmp_path / "out" / "comparison.md").exists()
