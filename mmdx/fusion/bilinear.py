@@ -15,8 +15,8 @@ from mmdx.types import Features, FusionOutput
 
 
 class BilinearPooling(nn.Module):
-    """Full bilinear pooling of projected features (Lin et al. 2015, arXiv:1504.07889, section 3; of two modalities as in Fukui et al. 2016,
-    arXiv:1606.01847, section 3.1 and the full bilinear rows of table 1), pairwise for more than two, beside linear terms.
+    """Full bilinear pooling of projected features (Lin et al. 2015, arXiv:1504.07889; of two modalities as the full bilinear baseline of Fukui et al.
+    2016, arXiv:1606.01847), pairwise for more than two, beside linear terms.
 
     ``h = dropout(gelu(b + sum_m A_m p_m + sum_{m<n} B_mn norm(vec(p_m p_n^T))))`` with ``p_m = P_m LN(x_m)`` and power normalisation, the
     signed square root and then the length. Where m is absent, its linear term and its pairs are 0.

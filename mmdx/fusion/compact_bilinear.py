@@ -17,7 +17,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class CompactBilinearPooling(nn.Module):
-    """Multimodal Compact Bilinear pooling (Fukui et al. 2016, arXiv:1606.01847, section 3.1, algorithm 1), for any number of modalities.
+    """Multimodal Compact Bilinear pooling (Fukui et al. 2016, arXiv:1606.01847), for any number of modalities.
 
     The outer product of all modalities' features, seen through a count sketch: feature i of m goes to a random bin of d with a random sign, and
     the sketch of an outer product is the circular convolution of the sketches, a product of their Fourier transforms. The head reads

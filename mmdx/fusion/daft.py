@@ -13,7 +13,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class DAFT(nn.Module):
-    """Dynamic affine feature map transform (Pölsterl et al. 2021, arXiv:2107.05990, section 2), on tokens in place of feature maps.
+    """Dynamic affine feature map transform (Pölsterl et al. 2021, arXiv:2107.05990), on tokens in place of feature maps.
 
     In a residual block of modality m, ``x = relu(W_m LN(t))`` and ``f = norm(U_m x)`` of every token t; their mean s over tokens and the pooled
     features z of the conditioning (tabular) modality give ``[alpha; beta] = B relu(A [s; z])``, and ``y = relu(x + LN(V_m relu(alpha * f + beta)))``,

@@ -16,7 +16,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class DisentangledFusion(nn.Module):
-    """DrFuse (Yao et al. 2024, AAAI, arXiv:2403.06197, section 3) for any number of modalities.
+    """DrFuse (Yao et al. 2024, AAAI, arXiv:2403.06197) for any number of modalities.
 
     Of each modality come a shared feature s_m and a distinct one d_m. The units of s_m are the logits of probabilities; those of the modalities
     present are pooled to the logits of the mean probability, ``s = logit(mean_m sigmoid(s_m))`` (logit pooling), so s means the same whatever is

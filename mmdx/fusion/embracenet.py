@@ -12,7 +12,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class EmbraceNet(nn.Module):
-    """EmbraceNet (Choi & Lee 2019, Information Fusion 51:259, arXiv:1904.09078, sections 3.1 to 3.3), for any number of modalities.
+    """EmbraceNet (Choi & Lee 2019, Information Fusion 51:259, arXiv:1904.09078), for any number of modalities.
 
     Docking layers ``d_m = relu(W_m x_m + b_m)`` bring all modalities to one width. The fused vector is ``e = sum_m r_m * d_m``, where for
     each unit ``(r_1, ..., r_M)`` is one draw from a multinomial with probabilities ``p_m``: the same for each modality present, 0 for one

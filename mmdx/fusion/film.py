@@ -21,8 +21,8 @@ class FiLM(nn.Module):
     dgamma and beta are 0; where it is the only one present the head reads ``relu(U LN(c))`` in place of the mean.
 
     Deviations: tokens in place of feature maps and token-wise linear layers in place of convolutions; one block (the paper has four); ``norm`` is
-    LayerNorm without weights where the paper has such a BatchNorm; mean in place of max pooling; several modulated modalities have weights of
-    their own and their mean is taken.
+    LayerNorm without weights where the paper has such a BatchNorm; mean in place of max pooling; no coordinate maps; several modulated modalities
+    have weights of their own and their mean is taken.
 
     Args:
         widths: D_m, the width of each modality's tokens.

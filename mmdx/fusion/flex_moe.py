@@ -15,7 +15,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class FlexMoE(nn.Module):
-    """Flexible mixture of experts, Flex-MoE (Yun et al. 2024, arXiv:2410.08245, section 3).
+    """Flexible mixture of experts, Flex-MoE (Yun et al. 2024, arXiv:2410.08245).
 
     In an absent modality's place stand learned tokens from a missing-modality bank, looked up by which modalities are there. All tokens go
     through attention, ``x = x + attention(LN(x))``, and a sparse mixture of experts, ``x = x + sum_e G(LN(x))_e f_e(LN(x))``, where G is
@@ -27,8 +27,9 @@ class FlexMoE(nn.Module):
     of incomplete ones; and ``combination``, which teaches the router to choose an incomplete sample's own expert first, by cross-entropy.
 
     Deviations: every expert is computed and unchosen ones have weight 0, so that nothing branches on data; one layer; no position embedding,
-    since an encoder's tokens carry their own; samples are not sorted so that complete ones come first in early epochs. Gates are normed over the
-    chosen k, as in the authors' code; that code overwrites the residual around attention, which is kept here.
+    since an encoder's tokens carry their own; samples are not sorted so that complete ones come first in early epochs; both losses are over the
+    tokens of all modalities together, where the authors' code adds up one of each modality. Gates are normed over the chosen k, as in the
+    authors' code; that code overwrites the residual around attention, which is kept here.
 
     Args:
         widths: D_m, the width of each modality's tokens.

@@ -12,11 +12,14 @@ from mmdx.types import Features, FusionOutput
 
 
 class GatedMultimodalUnit(nn.Module):
-    """Gated multimodal unit (Arevalo et al. 2017, arXiv:1702.01992, section 3), for any number of modalities.
+    """Gated multimodal unit (Arevalo et al. 2017, arXiv:1702.01992, section 3.1), for any number of modalities.
 
     Candidates ``h_m = tanh(W_m x_m)`` are mixed by gates ``softmax_m(V_m [x_1; ...; x_M])``, unit by unit, the softmax
     running over the modalities present. For two modalities the softmax is a sigmoid of the difference of the gate
     logits, which is the paper's ``z * h_1 + (1 - z) * h_2``.
+
+    Deviations: for more than two modalities the paper's unit (figure 2a) has a sigmoid gate for each, which need not sum
+    to 1.
 
     Args:
         widths: D_m, the width of each modality's features.

@@ -21,8 +21,9 @@ class HybridEarlyFusion(nn.Module):
 
     The feed-forward layers are self-normalising, with gates of SELU, and attention ends in a leaky ReLU, as in the authors' code, whose
     softmax has the temperature 0.5 besides (here that is left to the queries' weights). Deviations: modalities take turns in alphabetical
-    order; no Fourier positions, since an encoder's tokens carry their own; the authors' code keeps the self-attention of a skipped
-    step, here the whole step is skipped.
+    order; no Fourier positions, since an encoder's tokens carry their own; each layer has weights of its own, where the paper shares a
+    modality's between the layers; self-attention after a turn is the authors' code's, the paper describes none; that code keeps
+    the self-attention of a skipped step, here the whole step is skipped.
 
     Args:
         widths: D_m, the width of each modality's tokens.

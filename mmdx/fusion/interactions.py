@@ -14,7 +14,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class MultiplicativeInteractions(nn.Module):
-    """Multiplicative interaction layer (Jayakumar et al. 2020, ICLR, openreview.net/forum?id=rylnK6VtDH, eq. 1), pairwise for more than two
+    """Multiplicative interaction layer (Jayakumar et al. 2020, ICLR, openreview.net/forum?id=rylnK6VtDH), pairwise for more than two
     modalities.
 
     ``h = dropout(gelu(b + sum_m V_m x_m + sum_{m<n} x_m^T W_mn x_n))`` on layer-normalised features: for two modalities z and x the paper's

@@ -49,7 +49,8 @@ class MeanOfLogits(nn.Module):
 
 class SumOfLogits(nn.Module):
     """Decision-level fusion by the product rule: ``sum_m present_m * (W_m x_m / sqrt(D_m) + b_m)``, the log-odds of a product of the
-    modalities' posteriors where these are independent given the class (Kittler et al. 1998, IEEE TPAMI 20:226, eq. 8).
+    modalities' posteriors where these are independent given the class (Kittler et al. 1998, IEEE TPAMI 20:226), without the
+    rule's division by the prior, which ``ProductOfPosteriors`` has.
 
     Dividing by the root of the width gives each modality the same say under weight decay, however wide its features are. With frozen,
     standardised features it is logistic regression on their concatenation so scaled.

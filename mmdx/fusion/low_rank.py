@@ -14,14 +14,14 @@ from mmdx.types import Features, FusionOutput
 
 
 class LowRankFusion(nn.Module):
-    """Low-rank Multimodal Fusion (Liu et al. 2018, arXiv:1806.00064, section 3.2), for any number of modalities.
+    """Low-rank Multimodal Fusion (Liu et al. 2018, arXiv:1806.00064, section 3.2, eq. 8), for any number of modalities.
 
     ``h = b + sum_r prod_m W_m^r [z_m; 1]``, elementwise products of R terms of width H with ``z_m = LN(x_m)``: what a linear layer makes of the
     outer product of all ``[z_m; 1]`` where its weights have rank R, at a cost that grows with the sum and not the product of the widths.
     Where m is absent, z_m is 0 and the constant's weights alone stand in the product.
 
-    Deviations: the encoders stand for the paper's embedding networks; the constants' weights start at a standard deviation of 0.8, at which
-    a factor has a variance of 1, instead of near 0, where the product would hold next to nothing without every modality.
+    Deviations: the encoders and a layer norm stand for the paper's embedding networks; the constants' weights start at a standard deviation of
+    0.8, at which a factor has a variance of 1, instead of near 0, where the product would hold next to nothing without every modality.
 
     Args:
         widths: D_m, the width of each modality's features.

@@ -14,14 +14,15 @@ from mmdx.types import Features, FusionOutput
 
 
 class M3Care(nn.Module):
-    """M3Care (Zhang et al. 2022, KDD, arXiv:2210.17292, section 4), for any number of modalities, with learned patients as neighbours.
+    """M3Care (Zhang et al. 2022, KDD, arXiv:2210.17292), for any number of modalities, with learned patients as neighbours.
 
     1. Features ``h_m = relu(W_m x_m)``.
     2. Similarity of two patients by modality m, with Gaussian kernels k and a learned map phi_m:
        ``((1 - d_m) k(phi_m(h), phi_m(h')) + d_m) k(h, h')``; over modalities the mean of those that both have; below a learned threshold it is 0.
     3. Two graph convolutions over the neighbours' features give ``g_m``, ``relu(S relu(S h' U_m) V_m)`` with similarities S and biases.
     4. A modality that is there becomes ``a g_m + (1 - a) h_m`` with ``a = sigmoid(p.g) / (sigmoid(p.g) + sigmoid(q.h))``, an absent one g_m.
-    5. Transformer layers over the M tokens, then ``relu`` of a linear layer of all of them, then the head.
+    5. Transformer layers over the M tokens, each with a learned embedding of its modality added, then ``relu`` of a linear layer of all of them,
+       then the head.
 
     The loss ``stability``, ``| |phi_m(h_m)| - |h_m| |``, keeps phi near an isometry.
 

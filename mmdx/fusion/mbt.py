@@ -15,10 +15,10 @@ from mmdx.types import Features, FusionOutput
 
 
 class BottleneckTransformer(nn.Module):
-    """Multimodal Bottleneck Transformer, MBT (Nagrani et al. 2021, arXiv:2107.00135, section 3.2).
+    """Multimodal Bottleneck Transformer, MBT (Nagrani et al. 2021, arXiv:2107.00135).
 
     Each modality has its own Transformer. From layer ``fusion_layer`` on every one of them also carries the shared bottleneck tokens
-    z, and what each made of them is averaged: ``[x_m, z_m] = layer_m([x_m, z])``, ``z = mean_m z_m`` (eqs. 8 and 9). The logits are
+    z, and what each made of them is averaged: ``[x_m, z_m] = layer_m([x_m, z])``, ``z = mean_m z_m``. The logits are
     the mean over modalities of one head on each one's class token.
 
     Both means run over the modalities present. Deviations: tokens get no position here, since an encoder's tokens carry their own; layers

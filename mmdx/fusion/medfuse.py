@@ -13,7 +13,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class MedFuse(nn.Module):
-    """MedFuse (Hayat et al. 2022, MLHC, arXiv:2207.07027, section 3.2), for any number of modalities.
+    """MedFuse (Hayat et al. 2022, MLHC, arXiv:2207.07027), for any number of modalities.
 
     The modalities are a sequence of one token each, ``v_m = W_m x_m + b_m``, which an LSTM reads; its last state goes to the head. A modality
     that is absent is left out of the sequence: the state passes by it unchanged. A step is ``i, f, g, o = A v + b + R h`` in four parts,

@@ -13,7 +13,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class MultimodalTransferModule(nn.Module):
-    """Squeeze and excitation across modalities (Joze et al. 2020, arXiv:1911.08670, section 3), on tokens in place of feature maps.
+    """Squeeze and excitation across modalities (Joze et al. 2020, arXiv:1911.08670), on tokens in place of feature maps.
 
     Tokens ``x_m = relu(W_m LN(t))`` are squeezed to their mean S_m; ``Z = relu(W [S_1; ...; S_M] + b)`` is what they have in common, and gates
     ``2 sigmoid(E_m Z + e_m)`` multiply the channels of x_m. A second layer ``relu(V_m .)`` and the mean over tokens give what an output layer of
@@ -27,7 +27,7 @@ class MultimodalTransferModule(nn.Module):
         widths: D_m, the width of each modality's tokens.
         head: makes one output layer a modality from the width of its stream.
         hidden: the width H of each stream.
-        ratio: Z is by this much narrower than all streams together, 1 or more (4 in the paper).
+        ratio: Z is by this much narrower than all streams together, 1 or more; 4 in the paper, while ``ratio=4`` of the authors' code makes it 2.
         dropout: share of the pooled units dropped in training.
 
     Shapes:

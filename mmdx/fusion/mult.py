@@ -14,15 +14,15 @@ from mmdx.types import Features, FusionOutput
 
 
 class MultimodalTransformer(nn.Module):
-    """Multimodal Transformer, MulT (Tsai et al. 2019, arXiv:1906.00295, section 3).
+    """Multimodal Transformer, MulT (Tsai et al. 2019, arXiv:1906.00295).
 
-    Tokens are projected and get sine positions, ``Z_m = W_m t + PE`` (eqs. 1 and 3). For each ordered pair a crossmodal Transformer lets the target
-    attend to the source's Z, ``Y = CM(LN(Y), LN(Z_source)) + LN(Y)``, ``Y = f(LN(Y)) + LN(Y)`` from ``Y = Z_target`` (eqs. 2 and 4). What a
+    Tokens are projected and get sine positions, ``Z_m = W_m t + PE``. For each ordered pair a crossmodal Transformer lets the target
+    attend to the source's Z, ``Y = CM(LN(Y), LN(Z_source)) + LN(Y)``, ``Y = f(LN(Y)) + LN(Y)`` from ``Y = Z_target``. What a
     target made of all its sources is joined, [B, N, (M - 1) H], a self-attention Transformer goes over it, and the last real token of
     each target, joined over targets and passed through a residual block ``h + W_2 relu(W_1 h)``, goes to the head.
 
     Where a source is absent its attention adds nothing and the target goes on alone; an absent target is zero. A single modality has
-    the self-attention Transformer alone. Deviations: the convolution of eq. 1 has kernel size 1, as in the authors' code, so bags and
+    the self-attention Transformer alone. Deviations: the temporal convolution has kernel size 1, as in the authors' code, so bags and
     images are welcome; positions count real tokens only, so padding moves nothing. The authors' code adds Y and not LN(Y) to each
     result, multiplies Z by sqrt(H), norms the end of each Transformer, and lays sines and cosines side by side; here the paper holds.
 
@@ -97,7 +97,7 @@ class Target(nn.Module):
 
 
 class CrossmodalTransformer(nn.Module):
-    """Layers of eq. 4 by which a stream [B, N, H] attends to a source's tokens."""
+    """Layers by which a stream [B, N, H] attends to a source's tokens."""
 
     def __init__(self, width: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class CrossmodalTransformer(nn.Module):
 
 
 class CrossmodalLayer(nn.Module):
-    """One layer of eq. 4: queries [B, N, H] attend to a source [B, S, H] with its mask [B, S]; what is added to each result is layer-normed too."""
+    """One crossmodal layer: queries [B, N, H] attend to a source [B, S, H] with its mask [B, S]; what is added to each result is layer-normed too."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class Mutan(nn.Module):
-    """Multimodal Tucker fusion (Ben-younes et al. 2017, arXiv:1705.06676, sections 3.1 and 3.2), for any number of modalities.
+    """Multimodal Tucker fusion (Ben-younes et al. 2017, arXiv:1705.06676, sections 3.2 and 3.3), for any number of modalities.
 
     ``h = sum_r prod_m (M_m^r p_m + c_m^r)``, elementwise products of R terms, with projections ``p_m = P_m LN(x_m)``; the head is the paper's
     W_o. It is a Tucker decomposition of the tensor of weights whose core has slices of rank R. Where m is absent, p_m is 0 and the constants
@@ -62,7 +62,7 @@ class Mutan(nn.Module):
 
 
 class Block(nn.Module):
-    """Block-superdiagonal fusion (Ben-younes et al. 2019, arXiv:1902.00038, section 2), for any number of modalities.
+    """Block-superdiagonal fusion (Ben-younes et al. 2019, arXiv:1902.00038), for any number of modalities.
 
     A block-term decomposition: the projections ``p_m = P_m LN(x_m)`` are cut into C chunks, and chunk c of the fused features is
     ``norm(sum_r prod_m (M_m^cr p_m^c + c_m^cr))``, each chunk having a core tensor of its own, with slices of rank R. As in the authors' code a

@@ -13,7 +13,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class NonLocalGate(nn.Module):
-    """Non-local gate (Wang et al. 2020, arXiv:1905.12681, supplement; as in MultiBench, Liang et al. 2021, arXiv:2107.07502): tokens of one modality
+    """Non-local gate (Wang et al. 2020, arXiv:1905.12681, as in MultiBench, Liang et al. 2021, arXiv:2107.07502): tokens of one modality
     are the queries, those of the other the keys and values, ``h_i = q_i + sum_j softmax_j(q_i . k_j) v_j`` without scaling.
 
     q, k and v are linear in the layer-normed tokens; the head reads ``gelu`` of the mean of h over the query modality's tokens. Where the query

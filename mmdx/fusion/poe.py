@@ -33,7 +33,7 @@ class GaussianExpert(nn.Module):
 
 
 def multiply(mean: Tensor, log_variance: Tensor, counts: Tensor, prior: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Product of Gaussians (Wu & Goodman 2018, section 2.2): precisions add up, and the mean is that of the means weighted by them.
+    """Product of Gaussians (Wu & Goodman 2018, arXiv:1802.05335): precisions add up, and the mean is that of the means weighted by them.
 
     Args:
         mean, log_variance: of the experts, [..., M, L].
@@ -83,7 +83,7 @@ class _Experts(nn.Module):
 
 
 class ProductOfExperts(_Experts):
-    """Product of experts (MVAE, Wu & Goodman 2018, arXiv:1802.05335, section 2.2): each modality gives a Gaussian ``N(mu_m, V_m)`` over a latent z,
+    """Product of experts (MVAE, Wu & Goodman 2018, arXiv:1802.05335): each modality gives a Gaussian ``N(mu_m, V_m)`` over a latent z,
     and the posterior given those present is their product with the prior's, the standard normal:
 
     ``V = (1 + sum_m present_m / V_m)^-1``, ``mu = V sum_m present_m mu_m / V_m``.
@@ -134,7 +134,7 @@ class ProductOfExperts(_Experts):
 
 
 class MixtureOfProducts(_Experts):
-    """Mixture of products of experts (MoPoE, Sutter et al. 2021, arXiv:2105.02470, section 3): the posterior over a latent z is an even mixture of
+    """Mixture of products of experts (MoPoE, Sutter et al. 2021, arXiv:2105.02470): the posterior over a latent z is an even mixture of
     the products of experts of all non-empty subsets S of the modalities present,
 
     ``q(z) = 1 / (2^n - 1) sum_S PoE(q_m : m in S)``,

@@ -13,7 +13,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class ProductOfPosteriors(nn.Module):
-    """Product rule with the class prior counted once (Kittler et al. 1998, IEEE TPAMI 20:226, eq. 8): the posterior given the R modalities present is
+    """Product rule with the class prior counted once (Kittler et al. 1998, IEEE TPAMI 20:226): the posterior given the R modalities present is
     in proportion to ``P(k)^(1-R) prod_m P(k | x_m)`` where they are independent given the class. In log-odds this is
 
     ``logits = prior + sum_m present_m * (head_m(x_m) - prior)``

@@ -13,7 +13,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class MissingAwarePrompts(nn.Module):
-    """Missing-aware prompts (Lee et al. 2023, CVPR, arXiv:2303.03369, section 3.3, input-level) in a joint Transformer over all modalities' tokens.
+    """Missing-aware prompts (Lee et al. 2023, CVPR, arXiv:2303.03369, input-level) in a joint Transformer over all modalities' tokens.
 
     In each of the first ``prompt_layers`` layers, learned prompt tokens P_i of the sample's missing pattern are put before the sequence,
     ``h_{i+1} = layer_i([P_i; h_i])``, and stay there. Here a sample with every modality gets the prompt of completeness, any other the prompts of its
@@ -22,7 +22,8 @@ class MissingAwarePrompts(nn.Module):
     token of a present modality, with a learned embedding e_m of the modality.
 
     Deviations: the Transformer is small and trained with the prompts, the paper prompts a pretrained one that it freezes; absent tokens are masked,
-    where the paper puts dummy inputs; a class token in place of the text's.
+    where the paper puts dummy inputs; a class token in place of the text's; no position
+    embeddings, since an encoder's tokens carry their own.
 
     Args:
         widths: D_m, the width of each modality's tokens.

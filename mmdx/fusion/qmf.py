@@ -14,7 +14,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class QualityAware(nn.Module):
-    """Quality-aware multimodal fusion (QMF, Zhang et al. 2023, arXiv:2306.02050, section 4): ``logits = sum_m present_m * w_m l_m`` of the
+    """Quality-aware multimodal fusion (QMF, Zhang et al. 2023, arXiv:2306.02050): ``logits = sum_m present_m * w_m l_m`` of the
     modalities' own logits ``l_m = head_m(x_m)``, with weights linear in the energy score of each,
 
     ``w_m = -scale * energy_m``, ``energy_m = -T log sum_k exp(l_mk / T)``,

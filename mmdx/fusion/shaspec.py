@@ -14,7 +14,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class ShaSpec(nn.Module):
-    """Shared-specific feature modelling (Wang et al. 2023, CVPR, arXiv:2307.14126, section 3), for any number of modalities.
+    """Shared-specific feature modelling (Wang et al. 2023, CVPR, arXiv:2307.14126), for any number of modalities.
 
     One encoder for all modalities gives shared features r_m, one of each modality's own gives specific features s_m. A present modality
     becomes ``f_m = r_m + P [r_m; s_m]``; in the place of an absent one stands the mean of the present modalities' r. The head reads
@@ -22,8 +22,8 @@ class ShaSpec(nn.Module):
     present modalities; ``domain`` is the cross-entropy of telling from s_m which modality it is of.
 
     Deviations: the encoders are one layer each, ``r_m = relu(S E_m LN(x_m))`` and ``s_m = relu(T_m LN(x_m))``, the entries E_m of each
-    modality's own because widths differ. Alignment is over all pairs, the authors' code has neighbouring ones. Its other forms in the
-    paper (MMD, a confused domain classifier) are left out. Dropout is ours.
+    modality's own because widths differ. Alignment is the mean over all pairs, the authors' code has the sum over neighbouring ones. Its other
+    forms in the paper (MMD, a confused domain classifier) are left out. Dropout is ours.
 
     Args:
         widths: D_m, the width of each modality's features.

@@ -16,7 +16,7 @@ WIDEST = 32
 
 
 class TensorFusion(nn.Module):
-    """Tensor Fusion Network (Zadeh et al. 2017, arXiv:1707.07250, section 4.2, eqs. 1 and 2), for any number of modalities.
+    """Tensor Fusion Network (Zadeh et al. 2017, arXiv:1707.07250), for any number of modalities.
 
     ``h = dropout(gelu(W vec([z_1; 1] x ... x [z_M; 1]) + b))``, an outer product of the embeddings ``z_m = gelu(P_m LN(x_m))``, each with a
     constant 1: the tensor holds the embeddings, their products by two, by three, and so on. Where m is absent, z_m is 0 and its factor the

@@ -15,10 +15,10 @@ from mmdx.types import Features, FusionOutput
 
 
 class TrustedMultiview(nn.Module):
-    """Trusted multi-view classification (Han et al. 2021, arXiv:2102.02051, section 3).
+    """Trusted multi-view classification (Han et al. 2021, arXiv:2102.02051).
 
     Evidence ``e_m = softplus(head_m(x_m))`` for C classes makes a Dirichlet with concentrations ``e_m + 1``, sum ``S_m``, and so an opinion: belief
-    ``b_m = e_m / S_m`` in each class and uncertainty ``u_m = C / S_m``, which together sum to 1. Dempster's reduced rule (definition 4) combines two:
+    ``b_m = e_m / S_m`` in each class and uncertainty ``u_m = C / S_m``, which together sum to 1. Dempster's reduced rule combines two:
     ``b = (b_1 b_2 + b_1 u_2 + b_2 u_1) / (1 - conflict)``, ``u = u_1 u_2 / (1 - conflict)``. As ``b_m / u_m = e_m / C``, it is for any number
 
     ``1 + e / C = prod_m (1 + e_m / C)``

@@ -19,6 +19,10 @@ class JointTransformer(nn.Module):
     pre-norm Transformer layers run over the sequence, and the head reads the class token. Tokens that are padding or belong to
     an absent modality are masked from attention.
 
+    Deviations: no position embeddings, since an encoder's tokens carry their own; a class token of its own in place of the text's;
+    tokens are layer-normed before they are projected; no tanh layer between class token and head; layers start afresh and not from a
+    vision Transformer.
+
     Args:
         widths: D_m, the width of each modality's tokens.
         head: makes the output layer from the fused width.

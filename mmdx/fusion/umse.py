@@ -13,7 +13,7 @@ from mmdx.types import Features, FusionOutput
 
 
 class SetEmbedding(nn.Module):
-    """Unified multi-modal set embedding and modality-aware attention with skip bottleneck (UMSE, Lee et al. 2023, arXiv:2305.02504, section 3).
+    """Unified multi-modal set embedding and modality-aware attention with skip bottleneck (UMSE, Lee et al. 2023, arXiv:2305.02504).
 
     Every modality is a set of tokens embedded in one space, ``W_m LN(t) + e_m`` with a learned embedding e_m of the modality. Each set has a class
     token c_m and Transformer layers of its own, and meets the others only in a few bottleneck tokens z. In each layer

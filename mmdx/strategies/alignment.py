@@ -115,10 +115,10 @@ class InfoNCE(Pairwise):
 
 
 class SigLIP(Pairwise):
-    """Contrastive alignment by sigmoids (Zhai et al. 2023, arXiv:2303.15343, equation 2 in section 3.2).
+    """Contrastive alignment by sigmoids (Zhai et al. 2023, arXiv:2303.15343, section 3.2 and algorithm 1).
 
     ``L = - 1/n sum_ij log sigmoid(y_ij (t a_i b_j + c))``, y 1 for a row's own partner and -1 for others, a and b of unit length, t learned and
-    begun at 10, c learned and begun at -10.
+    begun at 10, c learned and begun at -10. The sign of c is the algorithm's; the paper's printed sum has it the other way round.
 
     Deviations: any pairs of modalities, one t and c for all of them.
 
@@ -172,7 +172,7 @@ class BarlowTwins(Pairwise):
 
 
 class DeepCCA(Pairwise):
-    """Deep canonical correlation analysis (Andrew et al. 2013, Deep canonical correlation analysis, ICML, section 3).
+    """Deep canonical correlation analysis (Andrew et al. 2013, Deep canonical correlation analysis, ICML).
 
     ``L = 1 - 1/P sum of the singular values of S_a^{-1/2} S_ab S_b^{-1/2}``, the sum being the total canonical correlation, with ``S_a = A^T A /
     (n - 1) + r I`` of centred projections.

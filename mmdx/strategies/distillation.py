@@ -21,7 +21,7 @@ class FullModality(Strategy):
     In training the fusion inside sees each sample twice: with all it has, the teacher t, whose logits are the output, and with modalities hidden at
     random, the student s. ``L = weight * T^2 * KL(p(t / T) || p(s / T))``, the mean over the rows from which something was hidden; p is the
     softmax for classes and the sigmoid of each logit for a binary outcome or labels (mean over labels). Logits of another kind (numbers, levels,
-    hazards) are compared by ``(t - s)^2``, as Ba & Caruana do (2014, arXiv:1312.6184, section 2.2). No gradient reaches the teacher through L.
+    hazards) are compared by ``(t - s)^2``, as Ba & Caruana do (2014, arXiv:1312.6184). No gradient reaches the teacher through L.
 
     Deviations: teacher and student share their weights and learn together, in the place of a teacher trained beforehand. Hidden at the rate of each
     modality, never the last one; what the data lacks or ``training.modality_dropout`` takes away is hidden from the teacher too, so set that to 0.

@@ -65,7 +65,7 @@ class LearnedTokens(Completed):
 
 class MeanImputation(Completed):
     """Mean imputation: the mean ``mu_m`` of the modality's pooled training features takes its place (Little & Rubin 2002, Statistical Analysis
-    with Missing Data, section 4.2.1).
+    with Missing Data).
 
     ``mu_m`` is a parameter with a loss of its own, ``mean over the rows that have m of |x_m - mu_m|^2 / D_m`` with no gradient to ``x_m``, whose
     minimum is the mean; no gradient of the task reaches it. It follows features that are themselves being learned, and needs no pass over the data

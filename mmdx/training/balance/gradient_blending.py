@@ -16,7 +16,7 @@ JOINT = "joint"
 
 
 class GradientBlending(Balance):
-    """Online Gradient-Blending (Wang et al. 2020, CVPR, arXiv:1905.12681, section 3).
+    """Online Gradient-Blending (Wang et al. 2020, CVPR, arXiv:1905.12681).
 
     ``L = w_joint L_joint + sum_m w_m L_m`` with weights that sum to 1, equal at first. Every ``epochs`` epochs they become ``w_k ~ G_k / O_k^2``,
     where G_k is by how much the validation loss k fell since the last time, and O_k by how much validation loss minus training loss grew. A G_k

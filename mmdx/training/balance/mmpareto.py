@@ -14,7 +14,7 @@ from mmdx.training.model import MultimodalModel
 
 
 class ParetoIntegration(Balance):
-    """MMPareto (Wei & Hu 2024, ICML, arXiv:2405.17730, section 3.3).
+    """MMPareto (Wei & Hu 2024, ICML, arXiv:2405.17730).
 
     Of each encoder, j is the gradient of the joint loss and u that of the loss of a linear head on its features alone. Where ``j . u >= 0`` its
     gradient is their sum; else ``h = 2 (a j + (1 - a) u)`` with a in [0, 1] making h the shortest, which has a positive inner product with both,

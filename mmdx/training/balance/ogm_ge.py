@@ -14,7 +14,7 @@ from mmdx.training.model import MultimodalModel
 
 
 class GradientModulation(Balance):
-    """On-the-fly gradient modulation with generalisation enhancement, OGM-GE (Peng et al. 2022, CVPR, arXiv:2203.15332, sections 3.2 and 3.3).
+    """On-the-fly gradient modulation with generalisation enhancement, OGM-GE (Peng et al. 2022, CVPR, arXiv:2203.15332).
 
     ``s_m`` is the mean probability that modality m by itself gives to the true class in a step, ``rho_m = s_m / (mean of the others' s)``, and
     the gradient g of its encoder becomes ``k_m g + noise * sd(g) xi`` with ``k_m = 1 - tanh(alpha rho_m)`` where ``rho_m > 1`` and 1 elsewhere, sd

@@ -26,21 +26,21 @@ class SustainedBoosting(Balance):
     4); of one classifier it is that one's loss. The losses are added to the joint one. Every ``epochs`` epochs, a modality whose score s_m, the
     mean probability of the true class in the last epoch's training batches, is behind, ``s_others - sigma s_m > tau``, gets one classifier more.
 
-    Deviations: the paper predicts with a weighted sum of these logits and has no other loss; here the fusion predicts and has the joint loss, and
-    the classifiers only teach the encoders. Numbers of the paper are therefore not to be expected. As in the authors' code, logits are summed in
-    the place of predictions, p is a softmax of their sum, of one classifier there is one loss, and scores are of the whole epoch; the weight that
-    their code learns for added classifiers, which the paper lacks, is left out. Both sides have the same test, where algorithm 1 prints ``< tau``
-    for the second. s_others is the mean of the other modalities', which the paper does not give for more than two (the authors' code for three
-    compares with their sum). One step takes the losses of all modalities, and in the authors' code each has its own. Of a binary outcome and of
-    labels probabilities are a sigmoid's and both sides have residual labels. ``e`` is a cross-entropy also where the task has another loss or
-    class weights. All ``classifiers`` are made at the start, and those not assigned yet take no step. Losses and scores are over the rows that
-    have the modality.
+    Deviations: the authors' code predicts with a weighted sum of these logits and has no other loss; here the fusion predicts and has the joint
+    loss, and the classifiers only teach the encoders. Numbers of the paper are therefore not to be expected. As in the authors' code, logits are
+    summed in the place of predictions, p is a softmax of their sum, of one classifier there is one loss, and scores are of the whole epoch; the
+    weight that their code learns for added classifiers, which the paper lacks, is left out. Both sides have the same test, where algorithm 1
+    prints ``< tau`` for the second and the authors' code compares the scores' ratio. s_others is the mean of the other modalities', which the
+    paper does not give for more than two (the authors' code for three compares with their sum). One step takes the losses of all modalities, and
+    in the authors' code each has its own. Of a binary outcome and of labels probabilities are a sigmoid's and both sides have residual labels.
+    ``e`` is a cross-entropy also where the task has another loss or class weights. All ``classifiers`` are made at the start, and those not
+    assigned yet take no step. Losses and scores are over the rows that have the modality.
 
     Args:
         widths, head, kind: as of ``Balance``; for binary, multiclass and multilabel tasks.
         hidden: width of a classifier's hidden layer; 256 is the paper's.
         classifiers: the most that a modality gets.
-        epochs: between two assignments; the paper's are a tenth of its training on CREMA-D.
+        epochs: between two assignments; on CREMA-D the paper has 20, the authors' code a tenth of the training.
         soften: lambda, 0 to 1; the paper's are 0.1 to 1, with little difference.
         sigma, tau: of the test of who is behind.
     """
