@@ -91,7 +91,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "training.order": (_one_of("shuffled", "balanced", "stratified"), "shuffled, balanced or stratified"),
     "training.mode": (_one_of("max", "min"), "max or min"),
     "training.checkpoint": (_one_of("best", "last"), "best or last"),
-    "training.monitor": (_one_of("val/score", "val/loss", "train/loss"), "val/score, val/loss or train/loss"),
+    "training.monitor": (_one_of("val/score", "val/loss", "train/loss", "val/alignment"), "val/score, val/loss, train/loss or val/alignment"),
     "training.compile": (lambda v: isinstance(v, bool), "true or false"),
     "training.patience": (_or_none(_whole(1)), "a whole number above 0, or null for no early stopping"),
     "trainer.max_epochs": (_whole(1), "a whole number above 0"),
@@ -163,7 +163,29 @@ def check_config(cfg: DictConfig) -> None:
     for key in ("bucket_by", "compile"):
         if select(cfg, f"training.{key}", None) and select(cfg, "training.encode_once", False):
             raise InputError(f"training.{key}: for training end to end; heads on frozen features have no use for it.")
+    if select(cfg, "training.monitor", "") == "val/alignment":
+        check_pretraining(cfg)
     check_data(cfg)
+
+
+def check_pretraining(cfg: DictConfig) -> None:
+    """Check that a run which trains encoders by alignment alone has something to align, and that nothing else is to learn or lies between.
+
+    Raises:
+        InputError: naming the key, the value and what would be accepted.
+    """
+    alone = "training=pretraining: encoders learn from the alignment alone"
+    for key, accepts, words in (
+        ("encoders", lambda v: len(v or {}) > 1, "give two or more of encoders"),
+        ("alignment", bool, "choose an alignment, such as alignment=infonce"),
+        ("alignment.weight", lambda v: v != 0, "set alignment.weight above 0"),
+        ("alignment.adapter", lambda v: not v, "set alignment.adapter=0, since an adapter stays behind when the encoders are taken by another run"),
+        ("distillation", lambda v: not v, "there are no logits to distil; set distillation=none"),
+        ("training.encode_once", lambda v: not v, "frozen ones cannot; set training.encode_once=false"),
+        ("ablation", lambda v: v != "retrained", "a model of one modality has nothing to align; set ablation=none"),
+    ):
+        if not accepts(select(cfg, key, None)):
+            raise InputError(f"{alone}; {words}.")
 
 
 def is_schedule(given: Any) -> bool:

@@ -183,7 +183,7 @@ def run_some(folders: Mapping[str, Path], configs: Mapping[str, DictConfig]) -> 
     took = {}
     for name, study in studies.items():
         started = time.monotonic()
-        write_provenance(folders[name], configs[name], study.cohort.fingerprint)
+        write_provenance(folders[name], configs[name], study.cohort.fingerprint, earlier=study.earlier())
         finish(study, configs[name], brief=True)
         seconds = {"read": read, "train and predict": trained, "score": time.monotonic() - started}
         took[name] = {part: round(value, 2) for part, value in seconds.items()}

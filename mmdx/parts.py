@@ -28,6 +28,8 @@ from mmdx.files import user_cache
 from mmdx.study import Study
 from mmdx.training.balance.base import Balance
 from mmdx.training.plan import EncoderPlan, ModelPlan, TrainingPlan
+from mmdx.training.pretrained import PretrainedEncoder
+from mmdx.training.teacher import Teacher
 from mmdx.types import Transform
 
 LOADING = ("name", "batch_size", "num_workers", "on_error", "cache", "cache_gb", "root_hint", "path_hint", "extra_metrics", "masks", "roles",
@@ -61,6 +63,7 @@ CONTRACTS: dict[str, tuple[Callable[[type], bool], str]] = {
     "split": (_has("folds"), "a split"),
     "optimizer": (_is_a(Optimizer), "an optimizer"),
     "balance": (_is_a(Balance), "a Balance"),
+    "teacher": (_is_a(Teacher), "a Teacher"),
     "schedule": (callable, "a schedule"),
     "callback": (_is_a(Callback), "a Lightning callback"),
     "logger": (_is_a(Logger), "a Lightning logger"),
@@ -119,11 +122,11 @@ def dataset_from(cfg: DictConfig) -> Any:
     return Masked(dataset, masks) if masks else dataset
 
 
-def encoder_plan(node: DictConfig, name: str) -> EncoderPlan:
-    """One encoder with its transform, tuning and aggregation."""
+def encoder_plan(node: DictConfig, name: str, data: Mapping[str, Any]) -> EncoderPlan:
+    """One encoder with its transform, tuning and aggregation; ``data`` is what it is trained on."""
     key, node = f"encoders.{name}", DictConfig(OmegaConf.to_container(node, resolve=True))
     parts = {part: node.pop(part, None) for part in ("transform", "tuning", "aggregate")}
-    source = node.pop("source", None)
+    source, pretrained = node.pop("source", None), node.pop("pretrained", None)
     transform = make(parts["transform"], f"{key}.transform", "transform") if parts["transform"] else None
     constructor = make(node, key, "encoder", partial=True)
     aggregate = make(parts["aggregate"], f"{key}.aggregate", "aggregate", partial=True) if parts["aggregate"] else None
@@ -133,6 +136,7 @@ def encoder_plan(node: DictConfig, name: str) -> EncoderPlan:
         tuning=make(parts["tuning"], f"{key}.tuning", "tuning") if parts["tuning"] else FullTuning(),
         aggregate=aggregate,
         source=source,
+        pretrained=PretrainedEncoder(str(pretrained), name, data) if pretrained else None,
     )
 
 
@@ -175,14 +179,14 @@ def model_plan(cfg: DictConfig) -> ModelPlan:
     for name in map(str, cfg.encoders):
         if hasattr(nn.ModuleDict(), name):
             raise InputError(f"encoders.{name}: torch.nn.ModuleDict has an attribute of that name; call the modality otherwise, with source: {name}.")
-    encoders = {str(name): encoder_plan(node, str(name)) for name, node in cfg.encoders.items()}
+    encoders = {str(name): encoder_plan(node, str(name), select(cfg, "data", {})) for name, node in cfg.encoders.items()}
     task = make(cfg.task, "task", "task", partial=True)
     kind = task().kind
 
     def fusion(widths: Mapping[str, int], head: Callable[[int], nn.Module]) -> nn.Module:
         made = make(cfg.fusion, "fusion", "fusion", widths=dict(widths), head=head)
         for group in STRATEGIES:
-            if select(cfg, group, None):
+            if select(cfg, group, None) and not (group == "distillation" and _has_teacher(cfg)):
                 given = {"kind": kind} if group == "distillation" else {}
                 made = make(cfg[group], group, "fusion", widths=dict(widths), fusion=made, **given)
         return made
@@ -212,6 +216,7 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
         fused_loss=training.fused_loss,
         per_modality_loss=training.per_modality_loss,
         balance=_balance(cfg),
+        teacher=_teacher(cfg) if _has_teacher(cfg) else None,
         order=training.order,
         bucket_by=select(cfg, "training.bucket_by", None),
         monitor=training.monitor,
@@ -226,6 +231,23 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
             make(node, f"logger.{k}", "logger", save_dir=str(folder)) for k, node in (cfg.get("logger") or {}).items()
         ],
     )
+
+
+def _has_teacher(cfg: DictConfig) -> bool:
+    """Whether what distils is another run, and no fusion around the fusion."""
+    target = select(cfg, "distillation._target_", None)
+    return bool(target) and issubclass(_class(target, "distillation"), Teacher)
+
+
+def _teacher(cfg: DictConfig) -> Teacher:
+    """The teacher; its run is opened when it is needed."""
+    from mmdx.evaluate import open_run
+
+    def opened(folder: str) -> Study:
+        return open_run(folder, f"distillation.run={folder}").study
+
+    made: Teacher = make(cfg.distillation, "distillation", "teacher", student=lambda: OmegaConf.to_container(cfg), opened=opened)
+    return made
 
 
 def _balance(cfg: DictConfig) -> Callable[..., Balance] | None:

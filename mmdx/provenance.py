@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from mmdx import __version__
 from mmdx.files import write_json
 
 
-def write_provenance(folder: Path, cfg: DictConfig, fingerprint: str, source: Path | None = None) -> None:
-    """Write ``provenance.json``; an evaluation names the run it evaluates as its source."""
+def write_provenance(
+    folder: Path, cfg: DictConfig, fingerprint: str, source: Path | None = None, earlier: Mapping[str, Any] | None = None
+) -> None:
+    """Write ``provenance.json``; an evaluation names the run it evaluates as its source, a run the ``earlier`` ones that it takes something from."""
     write_json(
         folder / "provenance.json",
         {
@@ -27,6 +30,7 @@ def write_provenance(folder: Path, cfg: DictConfig, fingerprint: str, source: Pa
             "platform": platform.platform(),
             "packages": packages(),
             **({"source": str(source)} if source else {}),
+            **({"earlier": dict(earlier)} if earlier else {}),
             "data": cfg.data.get("name"),
             "data_fingerprint": fingerprint,
             "seeds": {key: value for key, value in _seeds(cfg).items() if value is not None},

@@ -53,7 +53,11 @@ def run(cfg: DictConfig) -> float | None:
     validation = study.run().loc[lambda predictions: predictions["split"] == "val"]
     if not is_first():
         return None
-    write_provenance(folder, cfg, study.cohort.fingerprint)
+    write_provenance(folder, cfg, study.cohort.fingerprint, earlier=study.earlier())
+    if not study.training.uses_labels:
+        finish(study, cfg, brief=True)
+        print(f"encoders trained by alignment alone, no labels: a next run takes one by +encoders.NAME.pretrained={folder}")
+        return None
     finish(study, cfg)
     return validation_score(validation, study.kind)
 

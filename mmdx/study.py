@@ -21,11 +21,14 @@ from mmdx.errors import InputError, SampleError
 from mmdx.files import write_atomically, write_json
 from mmdx.together import train_together
 from mmdx.training.distributed import is_first, rank_and_world, wait_for_all
+from mmdx.training.earlier import EarlierRun
 from mmdx.training.fit import TrainedModel, device_of, fit_model, load_model
 from mmdx.training.frozen import encode_once
 from mmdx.training.heads import needs_lightning
 from mmdx.training.plan import ModelPlan, TrainingPlan
 from mmdx.training.predict import predict, subset_name, subsets
+from mmdx.training.pretrained import PretrainedEncoder
+from mmdx.training.teacher import Teaching
 from mmdx.types import Dataset, Simulated
 
 PREDICTIONS, DATA = "predictions.parquet", "data.json"
@@ -88,9 +91,12 @@ class Study:
     rows: np.ndarray = field(init=False)
     target: np.ndarray = field(init=False)
     made: list[Fold] | None = field(default=None, init=False)
+    pretrained: list[PretrainedEncoder] = field(init=False)
+    teachers: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder)
+        self.pretrained = [part.pretrained for part in self.model.encoders.values() if part.pretrained]
         if self.ablation not in ABLATIONS:
             raise InputError(f"ablation={self.ablation}: must be one of {', '.join(ABLATIONS)}.")
         if self.training.balance:
@@ -190,12 +196,18 @@ class Study:
         """Prepare, write down what is to be trained on what, and return the models.
 
         Raises:
-            InputError: where a run that is gone on with was begun on other data.
+            InputError: where a run that is gone on with was begun on other data, or a pretrained encoder or a teacher learned from labels of
+                test rows.
         """
+        self.earlier_runs()
         self.prepare()
         self.check_same_data()
         folds = self.folds()
+        tested = np.unique(np.concatenate([fold.test for fold in folds]))
+        for pretrained in self.pretrained:
+            say(pretrained.check_patients(self.dataset.table, self.cohort.contents, tested))
         cells = [cell for cell in self.cells(folds) if self._trainable(cell)]
+        self.teachers = {cell.name: self._teacher_of(cell) for cell in cells if self.training.teacher}
         if is_first():
             KeptFolds.of(folds, self.dataset.table, self.cohort.contents).write(self.folder)
         write_json_once(self.folder / "models.json", [self._describe(cell) for cell in cells])
@@ -217,6 +229,33 @@ class Study:
                 "inputs of its samples); start a new run, or set the data back."
             )
         write_json_once(path, {"fingerprint": self.cohort.fingerprint})
+
+    def earlier_runs(self) -> list[EarlierRun]:
+        """The runs that this one takes something from.
+
+        Raises:
+            InputError: where one of them isn't there, or has not what is to be taken.
+        """
+        return [source.run for source in (*self.pretrained, self.training.teacher) if source]
+
+    def earlier(self) -> dict[str, list[dict[str, str]]]:
+        """For the run's provenance the models of earlier runs that it takes something from, by key of the config."""
+        found = {f"encoders.{part.name}.pretrained": [part.run.described(part.run.model)] for part in self.pretrained}
+        if self.training.teacher:
+            taught = {model["name"]: model for model in self.teachers.values()}
+            found["distillation.run"] = [self.training.teacher.run.described(model) for model in taught.values()]
+        return found
+
+    def _teacher_of(self, cell: Cell) -> dict[str, Any]:
+        """Which of the teacher's models teaches one of these."""
+        assert self.training.teacher is not None
+        return self.training.teacher.chosen(cell.seed, self.dataset.table, self.cohort.contents, cell.fold.test, cell.name)
+
+    def _teaching(self, cell: Cell, train: np.ndarray) -> Teaching | None:
+        """What the teacher says of the rows that a model is trained on."""
+        if not self.training.teacher:
+            return None
+        return self.training.teacher.teach(self.teachers[cell.name], self.dataset.table, self.target, train, self.model.task())
 
     @property
     def heads_alone(self) -> bool:
@@ -241,6 +280,8 @@ class Study:
                 say(f"{out} of {len(self.rows)} samples are left out: the run was trained or chosen on them or their patients.")
             if not len(fresh):
                 raise InputError(f"run={source}: it was trained or its models were chosen on every sample of this data; there is none to test on.")
+            for pretrained in self.pretrained:
+                say(pretrained.check_patients(self.dataset.table, self.cohort.contents, fresh))
             self.rows, self.made = fresh, None
             cells = [cell for cell in self.cells_of(source) if self.cohort.rows_with(cell.modalities)[fresh].any()]
         else:
@@ -307,7 +348,7 @@ class Study:
         train, val = (part[has[part]] for part in (cell.fold.train, cell.fold.val))
         plan = self.plan_of(cell)
         trained = fit_model(
-            folder, plan, self.training, self.cohort, self.target, train, val, cell.seed, title, self.resume
+            folder, plan, self.training, self.cohort, self.target, train, val, cell.seed, title, self.resume, self._teaching(cell, train)
         )
         frame = self.predict(cell, trained)
         if is_first():

@@ -70,6 +70,27 @@ def test_arguments_that_mmdx_sets_are_said_to_be_its_own(name):
         check_trainer({name: True})
 
 
+ALIGNED = ("alignment=siglip", "alignment.adapter=0")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "choose an alignment"),
+        (["alignment=siglip"], "set alignment.adapter=0, since an adapter stays behind"),
+        ([*ALIGNED, "alignment.weight=0"], "set alignment.weight above 0"),
+        ([*ALIGNED, "distillation=full_modality"], "set distillation=none"),
+        ([*ALIGNED, "training.encode_once=true"], "set training.encode_once=false"),
+        ([*ALIGNED, "ablation=retrained"], "set ablation=none"),
+        ([*ALIGNED, "~encoders.text"], "give two or more of encoders"),
+    ],
+)
+def test_pretraining_needs_an_alignment_and_nothing_between(overrides, message):
+    check_config(config("training=pretraining", *ALIGNED))
+    with pytest.raises(InputError, match=f"training=pretraining: encoders learn from the alignment alone; .*{message}"):
+        check_config(config("training=pretraining", *overrides))
+
+
 @pytest.mark.parametrize("experiment", ["pcg", "tri_modal", "xray_text", "xray_text_tabular", "xray_text_pretrained"])
 def test_every_experiments_config_can_be_resolved_in_place(experiment):
     with initialize_config_dir(config_folder(), version_base="1.3"):

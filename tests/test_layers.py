@@ -17,6 +17,7 @@ ORDER = [
     {"training"},
     {"study", "together", "testing", "audit", "explain"},
     {"configuration", "methods", "parts", "provenance", "run", "evaluate", "stress"},
+    {"grid"},
     {"commands", "cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

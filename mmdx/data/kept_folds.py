@@ -77,6 +77,18 @@ class KeptFolds:
             out |= _among(patients, self.frame["patient_id"][learned])
         return rows[~out]
 
+    def knows(self, fold: str, table: pd.DataFrame, contents: np.ndarray, rows: np.ndarray, same: bool) -> np.ndarray:
+        """Of some rows of a table whether the models of a fold were trained on them or their patients, or chosen by them, bool [n].
+
+        Told by content, and by ids where ``same`` says that the table is of the run's own cohort, or any row's content does.
+        """
+        own = self.frame[((self.frame["fold"] == fold) & (self.frame["part"] != "test")).to_numpy(dtype=bool)]
+        known, asked = pd.Series(contents[rows], dtype=object), table.iloc[rows]
+        found = _among(known, own["content"])
+        if same or _among(known, self.frame["content"]).any():
+            found |= _among(asked["sample_id"], own["sample_id"]) | _among(asked["patient_id"], own["patient_id"])
+        return found
+
 
 def _among(values: pd.Series, others: pd.Series) -> np.ndarray:
     """Of each value whether it is, as text, one of the others; a missing one never is."""

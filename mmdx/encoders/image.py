@@ -188,7 +188,7 @@ class TimmEncoder(nn.Module):
             heads = config.get("classifier") or ()
             endings = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
             state = from_efficientnet_pytorch(read_state_dict(source), self.model)  # type: ignore[arg-type]
-            fit_state(self.model, state, str(source), lambda key: key.startswith(endings))
+            fit_state(self.model, state, f"weights={source}", lambda key: key.startswith(endings))
         self.model.reset_classifier(0, "")
         self.transform, self.width = transform, int(self.model.num_features)
         self.channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"

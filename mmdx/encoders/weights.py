@@ -113,11 +113,11 @@ def load_weights(model: nn.Module, path: Path, ignored: Callable[[str], bool] = 
     Raises:
         InputError: where names or shapes do not fit, with how many and the first few.
     """
-    fit_state(model, read_state_dict(path), str(path), ignored)
+    fit_state(model, read_state_dict(path), f"weights={path}", ignored)
 
 
 def fit_state(model: nn.Module, state: Mapping[str, Tensor], source: str, ignored: Callable[[str], bool]) -> None:
-    """As ``load_weights``, for tensors already read; ``source`` names them in the message."""
+    """As ``load_weights``, for tensors already read; ``source`` names them in the message, as in ``weights=FILE``."""
     own = model.state_dict()
     state = {name: value for name, value in state.items() if not ignored(name)}
     missing = [name for name in own if name not in state and not ignored(name)]
@@ -126,7 +126,7 @@ def fit_state(model: nn.Module, state: Mapping[str, Tensor], source: str, ignore
     faults = {"missing from the file": missing, "unknown to the model": unknown, "of another shape": shaped}
     if any(faults.values()):
         words = "; ".join(f"{len(names)} {kind} (such as {', '.join(names[:3])})" for kind, names in faults.items() if names)
-        raise InputError(f"weights={source}: do not fit {type(model).__name__}: {words}. Give the weights of this very network.")
+        raise InputError(f"{source}: do not fit {type(model).__name__}: {words}. Give the weights of this very network.")
     model.load_state_dict(state, strict=False)
 
 

@@ -56,15 +56,23 @@ class Alignment(Strategy):
         if len(self.modalities) == 1:
             return self.fusion(features, present)
         given = zeroed(features, present, self.widths)
-        adapted = {m: Features(f.tokens + self.adapter[m](f.tokens), f.mask) if m in self.adapter else f for m, f in given.items()}
+        adapted = self._adapted(given)
         output = self.fusion(adapted, present)
-        if not self.training:
-            return output
-        with torch.autocast(output.logits.device.type, enabled=False):
+        return with_loss(output, "alignment", self.weight * self._loss(given, adapted, present)) if self.training else output
+
+    def measure(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> Tensor:
+        """The loss of a batch without its weight, of two modalities or more; in evaluation too."""
+        given = zeroed(features, present, self.widths)
+        return self._loss(given, self._adapted(given), present)
+
+    def _adapted(self, given: Mapping[str, Features]) -> dict[str, Features]:
+        return {m: Features(f.tokens + self.adapter[m](f.tokens), f.mask) if m in self.adapter else f for m, f in given.items()}
+
+    def _loss(self, given: Mapping[str, Features], adapted: Mapping[str, Features], present: Mapping[str, Tensor]) -> Tensor:
+        with torch.autocast(next(iter(present.values())).device.type, enabled=False):
             pooled = {m: Features(f.tokens.float(), f.mask).pooled for m, f in adapted.items()}
             x = {m: Features(f.tokens.float(), f.mask).pooled for m, f in given.items()}
-            loss = self.loss({m: self.project[m](pooled[m]) for m in self.modalities}, x, present)
-        return with_loss(output, "alignment", self.weight * loss)
+            return self.loss({m: self.project[m](pooled[m]) for m in self.modalities}, x, present)
 
 
 def _adapter(width: int, hidden: int) -> nn.Module:

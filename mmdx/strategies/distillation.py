@@ -62,7 +62,7 @@ class FullModality(Strategy):
         there = torch.stack([present[m] for m in self.modalities], dim=1)  # [B, M]
         left = self.hide(there)
         student = self.fusion(features, dict(zip(self.modalities, left.unbind(dim=1), strict=True))).logits
-        apart = self.divergence(output.logits.detach().float(), student.float())
+        apart = divergence(self.kind, self.temperature, output.logits.detach().float(), student.float())
         return with_loss(output, "distillation", self.weight * mean_over(apart, (left != there).any(dim=1)))
 
     def hide(self, there: Tensor) -> Tensor:
@@ -71,14 +71,15 @@ class FullModality(Strategy):
         most = draw.where(there, -1.0).amax(dim=1, keepdim=True)
         return there & (draw >= most.clamp(max=self.rate))
 
-    def divergence(self, teacher: Tensor, student: Tensor) -> Tensor:
-        """How far the student's logits [B, K] are from the teacher's, [B]."""
-        t, s = teacher / self.temperature, student / self.temperature
-        if self.kind == "multiclass":
-            log_p = log_softmax(t, dim=1)
-            return self.temperature**2 * (log_p.exp() * (log_p - log_softmax(s, dim=1))).sum(dim=1)
-        if self.kind in ("binary", "multilabel"):
-            p = t.sigmoid()
-            each = p * (logsigmoid(t) - logsigmoid(s)) + (1 - p) * (logsigmoid(-t) - logsigmoid(-s))
-            return self.temperature**2 * each.mean(dim=1)
-        return (teacher - student).square().mean(dim=1)
+
+def divergence(kind: str, temperature: float, teacher: Tensor, student: Tensor) -> Tensor:
+    """How far a student's logits [B, K] are from the teacher's, [B], for a task of some kind; see ``FullModality``."""
+    t, s = teacher / temperature, student / temperature
+    if kind == "multiclass":
+        log_p = log_softmax(t, dim=1)
+        return temperature**2 * (log_p.exp() * (log_p - log_softmax(s, dim=1))).sum(dim=1)
+    if kind in ("binary", "multilabel"):
+        p = t.sigmoid()
+        each = p * (logsigmoid(t) - logsigmoid(s)) + (1 - p) * (logsigmoid(-t) - logsigmoid(-s))
+        return temperature**2 * each.mean(dim=1)
+    return (teacher - student).square().mean(dim=1)

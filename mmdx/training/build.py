@@ -25,9 +25,19 @@ BALANCE = "balance."
 
 
 def fit_transforms(plan: ModelPlan, cohort: PreparedCohort, train: np.ndarray) -> tuple[dict[str, Transform], dict[str, Any]]:
-    """Transforms fitted on the training rows, and their states by modality."""
+    """Transforms fitted on the training rows, or as an earlier run left that of a pretrained encoder, and their states by modality."""
+    transforms = pretrained_transforms(plan)
+    states = {m: part.pretrained.fitted for m, part in plan.encoders.items() if part.pretrained}
+    return transforms, {m: states[m] if m in states else transform.fit(cohort.inputs_of(m, train)) for m, transform in transforms.items()}
+
+
+def pretrained_transforms(plan: ModelPlan) -> dict[str, Transform]:
+    """Transforms before they are fitted; those of pretrained encoders have the states that these were trained with."""
     transforms = {m: copy.deepcopy(plan.encoders[m].transform) for m in sorted(plan.encoders)}
-    return transforms, {m: transform.fit(cohort.inputs_of(m, train)) for m, transform in transforms.items()}
+    for m, transform in transforms.items():
+        if pretrained := plan.encoders[m].pretrained:
+            transform.load(pretrained.fitted)
+    return transforms
 
 
 def read_fitted(folder: Path) -> dict[str, Any]:
@@ -53,16 +63,23 @@ def load_transforms(plan: ModelPlan, states: Mapping[str, Any]) -> dict[str, Tra
     return transforms
 
 
-def build_model(plan: ModelPlan, transforms: Mapping[str, Transform], outputs: int) -> MultimodalModel:
-    """Encoders on their transforms, tuned as planned, and the fusion with heads of ``outputs`` units."""
+def build_model(plan: ModelPlan, transforms: Mapping[str, Transform], outputs: int, trained: bool = False) -> MultimodalModel:
+    """Encoders on their transforms, tuned as planned, and the fusion with heads of ``outputs`` units. Where a model that is ``trained`` is to be
+    loaded, pretrained weights are left out, so that the run they are from may be gone.
+    """
     encoders: dict[str, Any] = {}
     aggregators: dict[str, nn.Module] = {}
     for m in sorted(plan.encoders):
         part = plan.encoders[m]
         encoders[m] = part.build(transforms[m])
+        pretrained = None if trained else part.pretrained
+        if pretrained:
+            pretrained.load(encoders[m])
         part.tuning.apply(encoders[m])
         if part.aggregate is not None:
             aggregators[m] = part.aggregate(encoders[m].width)
+            if pretrained:
+                pretrained.load_aggregator(aggregators[m])
     widths = {m: int(encoder.width) for m, encoder in encoders.items()}
     return MultimodalModel(encoders, plan.fusion(widths=widths, head=linear_head(outputs)), aggregators)
 

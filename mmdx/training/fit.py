@@ -45,6 +45,7 @@ from mmdx.training.module import MultimodalModule
 from mmdx.training.plan import ModelPlan, TrainingPlan
 from mmdx.training.predict import outputs_of
 from mmdx.training.progress import TrainingProgress
+from mmdx.training.teacher import Teaching
 from mmdx.types import Batch, Calibrated, Task, Transform
 
 
@@ -105,6 +106,7 @@ def fit_model(
     seed: int,
     title: str,
     resume: bool,
+    teaching: Teaching | None = None,
 ) -> TrainedModel:
     """Train on some rows, choose on others, and return the chosen model.
 
@@ -118,6 +120,7 @@ def fit_model(
         seed: of initialisation, order, dropout and augmentation.
         title: what the progress bar calls this model.
         resume: go on from the last whole epoch where the folder has one.
+        teaching: draws the model to a teacher; None does not.
     """
     transforms, states = fit_transforms(plan, cohort, train)
     pl.seed_everything(seed, workers=False, verbose=False)
@@ -130,7 +133,7 @@ def fit_model(
         balance = training.balance(widths=model.widths, head=linear_head(task.outputs), kind=task.kind)
         groups += balance.parameter_groups(training.lr, training.weight_decay)
     module = MultimodalModule(
-        model, task, groups, training.optimizer, training.schedule, seed, training.fused_loss, training.per_modality_loss, balance
+        model, task, groups, training.optimizer, training.schedule, seed, training.fused_loss, training.per_modality_loss, balance, teaching
     )
     examples = Examples(cohort, transforms, target, seed, training.modality_dropout)
     checkpoints = folder / "checkpoints"
@@ -184,7 +187,7 @@ def load_model(folder: Path, plan: ModelPlan, training: TrainingPlan) -> Trained
     transforms = load_transforms(plan, states["inputs"])
     task = plan.task()
     task.load(states["task"])
-    model = build_model(plan, transforms, task.outputs)
+    model = build_model(plan, transforms, task.outputs, trained=True)
     module = MultimodalModule(model, task, [], training.optimizer, training.schedule, 0)
     load_weights(module, folder / "checkpoints" / f"{training.checkpoint}.ckpt")
     device = device_of(training)

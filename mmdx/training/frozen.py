@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import inspect
 import pickle
@@ -24,7 +23,7 @@ from mmdx.data.prepare import Digests, Prepared, PreparedCohort, content_of
 from mmdx.encoders.tuning import FullTuning
 from mmdx.errors import InputError, SampleError
 from mmdx.training.alike import described
-from mmdx.training.build import build_model
+from mmdx.training.build import build_model, pretrained_transforms
 from mmdx.training.model import MultimodalModel
 from mmdx.training.plan import EncoderPlan, ModelPlan
 from mmdx.types import Dataset, Features, Transform
@@ -111,9 +110,9 @@ class FrozenEncoders:
 
     def __init__(self, plan: ModelPlan, device: torch.device) -> None:
         self.plan, self.device = plan, device
-        self.transforms = {m: copy.deepcopy(part.transform) for m, part in sorted(plan.encoders.items())}
+        self.transforms = pretrained_transforms(plan)
         for m, transform in self.transforms.items():
-            if type(transform).fit is not Transform.fit:
+            if type(transform).fit is not Transform.fit and not plan.encoders[m].pretrained:
                 raise InputError(f"encoders.{m}: its {type(transform).__name__} is fitted on each training split; use training=end_to_end.")
         self.model = build_model(ModelPlan(plan.encoders, lambda widths, head: nn.Identity(), plan.task), self.transforms, 1).to(device).eval()
         for m, encoder in self.model.encoders.items():

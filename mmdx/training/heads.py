@@ -99,6 +99,8 @@ def needs_lightning(training: TrainingPlan) -> str:
             return f"trainer.{name} is Lightning's"
         if name in FOLLOWED and str(value) not in FOLLOWED[name]:
             return f"trainer.{name}={value}"
+    if training.teacher:
+        return "what a teacher says of each sample is Lightning's to heed"
     if training.callbacks():
         return "callbacks are Lightning's"
     return "" if training.monitor in ("val/score", "val/loss", "train/loss") else f"training.monitor={training.monitor}"

@@ -14,10 +14,13 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from mmdx.encoders.tuning import hold_frozen
 from mmdx.errors import InputError
+from mmdx.strategies.alignment import Alignment
 from mmdx.training.balance.base import Balance, Step
 from mmdx.training.build import fused_form
 from mmdx.training.distributed import gather
 from mmdx.training.model import MultimodalModel
+from mmdx.training.plan import ALIGNMENT
+from mmdx.training.teacher import Teaching
 from mmdx.types import Batch, FusionOutput, Task
 
 
@@ -34,8 +37,11 @@ class MultimodalModule(pl.LightningModule):
         schedule: makes the learning-rate schedule from the optimiser and the number of steps.
         seed: the run's seed.
         fused_loss: weight of the loss of the fused logits.
-        per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them.
+        per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them. With both 0 the model learns from the
+            loss of the alignment around its fusion alone; ``val/alignment`` is that loss on the validation split, the mean over batches, without
+            its weight.
         balance: balances the modalities; None leaves loss and gradients as they are.
+        teaching: draws the logits to a teacher's; None does not.
     """
 
     def __init__(
@@ -49,10 +55,15 @@ class MultimodalModule(pl.LightningModule):
         fused_loss: float = 1.0,
         per_modality_loss: float = 0.0,
         balance: Balance | None = None,
+        teaching: Teaching | None = None,
     ) -> None:
         super().__init__()
         self._fused_loss, self._per_modality_loss = fused_loss, per_modality_loss
         self.model, self.task, self.balance = model, task, balance
+        self._teaching = teaching
+        self._alignment_alone = not (fused_loss or per_modality_loss)
+        if self._alignment_alone:
+            _aligned(model)
         self._groups, self._optimizer, self._schedule, self._seed = groups, optimizer, schedule, seed
         self._seen: list[tuple[list[int], Tensor, Tensor]] = []
 
@@ -75,11 +86,16 @@ class MultimodalModule(pl.LightningModule):
         """Weighted mean losses of a batch, in 32 bits whatever the precision of the model."""
         features = self.model.encode(batch)
         output = self.model.fusion(features, batch.present)
-        loss = torch.zeros((), device=batch.target.device) + sum(output.aux_losses.values())
+        losses = output.aux_losses
+        if self._alignment_alone:
+            losses = {"alignment": losses["alignment"], "tied": _tied(self.model.fusion)}
+        loss = torch.zeros((), device=batch.target.device) + sum(losses.values())
         if self._fused_loss:
             loss = loss + self._fused_loss * self.task.loss(output.logits.float(), batch.target)
         if self._per_modality_loss:
             loss = loss + self._per_modality_loss * self._own_losses(output, batch)
+        if self._teaching is not None:
+            loss = loss + self._teaching.loss(output.logits.float(), batch.meta["index"])
         if self.balance is not None:
             loss = self.balance.loss(Step(self.model, self.task, batch, features, output), loss)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
@@ -120,6 +136,9 @@ class MultimodalModule(pl.LightningModule):
         """Keep logits and targets; they are measured together at the end of the epoch."""
         features = self.model.encode(batch)
         output = self.model.fusion(features, batch.present)
+        if self._alignment_alone:
+            measured = _aligned(self.model).measure(features, batch.present)
+            self.log(ALIGNMENT, measured, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
         if self.balance is not None:
             self.balance.validate(Step(self.model, self.task, batch, features, output))
         self._seen.append((batch.meta["index"], output.logits.float().cpu(), batch.target.cpu()))
@@ -141,3 +160,20 @@ class MultimodalModule(pl.LightningModule):
         self.log("val/score", self.task.score(logits, target))
         if self.balance is not None:
             self.log_dict({f"balance/{name}": value for name, value in self.balance.end_epoch().items()})
+
+
+def _aligned(model: MultimodalModel) -> Alignment:
+    """The alignment around a model's fusion.
+
+    Raises:
+        InputError: where there is none, or nothing to align.
+    """
+    if not isinstance(model.fusion, Alignment) or len(model.modalities) < 2:
+        raise InputError(f"training=pretraining: {type(model.fusion).__name__} of {', '.join(model.modalities)} has no alignment to learn from; "
+                         "choose one, such as alignment=infonce, for two modalities or more.")
+    return model.fusion
+
+
+def _tied(fusion: torch.nn.Module) -> Tensor:
+    """A zero with a gradient for every parameter of the fusion, since distributed training wants one for each and nothing reaches the head."""
+    return torch.stack([0.0 * parameter.sum() for parameter in fusion.parameters() if parameter.requires_grad]).sum()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -20,6 +20,13 @@ from mmdx.training.balance.base import Balance
 from mmdx.training.schedule import WarmupCosine
 from mmdx.types import Task, Transform
 
+if TYPE_CHECKING:
+    from mmdx.training.pretrained import PretrainedEncoder
+    from mmdx.training.teacher import Teacher
+
+ALIGNMENT = "val/alignment"
+"""The loss of ``alignment`` on the validation split, which encoders that learn from it alone are chosen by."""
+
 
 @dataclass
 class EncoderPlan:
@@ -31,6 +38,7 @@ class EncoderPlan:
         tuning: which of the encoder's parameters learn, and how fast.
         aggregate: makes, from the encoder's width, the module that sums up a bag's items; None keeps all tokens.
         source: the modality of the data set that it reads; None reads the one of its own name. Two encoders may read one modality.
+        pretrained: gives the weights that it begins with, from an earlier run; None leaves it as it is built.
     """
 
     build: Callable[[Transform], nn.Module]
@@ -38,6 +46,7 @@ class EncoderPlan:
     tuning: Any = field(default_factory=FullTuning)
     aggregate: Callable[[int], nn.Module] | None = None
     source: str | None = None
+    pretrained: PretrainedEncoder | None = None
 
 
 @dataclass
@@ -66,8 +75,10 @@ class TrainingPlan:
         modality_dropout: takes modalities away in training.
         fused_loss: weight of the loss of the fused logits.
         per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them. With ``fused_loss`` 0 the
-            encoders learn apart, each as if it were alone, and the fusion only joins their decisions.
+            encoders learn apart, each as if it were alone, and the fusion only joins their decisions. With both 0 and ``monitor`` "val/alignment"
+            encoders learn from the loss of an alignment alone, without targets.
         balance: makes what balances modalities of more than one from (widths, head, kind); None balances nothing. For training end to end.
+        teacher: draws each model to what a finished one says of the same samples; None does not. Heads on features are then trained by Lightning.
         order: "shuffled", "balanced" to draw each class equally often, or "stratified" to give each batch its share of each.
         bucket_by: the modality by whose length samples are put together into batches, so that less is padded; None for no one. A model that is
             trained without the modality passes over it.
@@ -91,6 +102,7 @@ class TrainingPlan:
     fused_loss: float = 1.0
     per_modality_loss: float = 0.0
     balance: Callable[..., Balance] | None = None
+    teacher: Teacher | None = None
     order: str = "shuffled"
     bucket_by: str | None = None
     monitor: str = "val/score"
@@ -104,9 +116,17 @@ class TrainingPlan:
     loggers: Callable[[Path], list[Logger]] = lambda folder: []
 
     def __post_init__(self) -> None:
-        if not (self.fused_loss > 0 or self.per_modality_loss > 0):
-            raise InputError("training.fused_loss=0 and training.per_modality_loss=0: nothing to learn from; set one of them above 0.")
+        if not self.uses_labels and self.monitor != ALIGNMENT:
+            raise InputError("training.fused_loss=0 and training.per_modality_loss=0: nothing to learn from; set one of them above 0, or use "
+                             "training=pretraining to learn from an alignment alone.")
+        if self.uses_labels and self.monitor == ALIGNMENT:
+            raise InputError(f"training.monitor={ALIGNMENT}: is for training=pretraining, whose other losses are 0; use val/score or val/loss.")
         if self.balance and not self.fused_loss > 0:
             raise InputError("balance: with training.fused_loss=0 encoders learn apart, with nothing to balance; set it above 0, or balance=none.")
         if self.bucket_by and self.order == "stratified":
             raise InputError(f"training.bucket_by={self.bucket_by}: sorting by length undoes training.order=stratified; use shuffled, or null.")
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether targets are in the loss."""
+        return self.fused_loss > 0 or self.per_modality_loss > 0

@@ -43,3 +43,13 @@ def test_unknown_patients_are_not_taken_for_one():
     nobody = pd.DataFrame({"sample_id": ["a", "b"], "patient_id": [None, None]})
     kept = KeptFolds.of([Fold("holdout", np.array([4]), np.array([2]), np.array([3]))], TABLE.assign(patient_id=None), CONTENTS)
     assert kept.unseen(nobody, np.array(["c3", "c4"], dtype=object), np.arange(2)).tolist() == [0]
+
+
+def test_a_model_knows_its_rows_and_their_patients_by_id_where_the_cohort_is_the_same():
+    table = pd.DataFrame({"sample_id": ["s0", "a", "b", "s3"], "patient_id": ["x", "p1", "p9", None]})
+    alike = np.array(["new", "newer", "c4", "newest"], dtype=object)  # one row's content is known, so ids count
+    assert KEPT.knows("holdout", table, alike, np.arange(4), same=False).tolist() == [True, True, True, False]
+    other = np.array(["new", "newer", "newest", "last"], dtype=object)
+    assert KEPT.knows("holdout", table, other, np.arange(4), same=False).tolist() == [False] * 4
+    assert KEPT.knows("holdout", table, other, np.arange(4), same=True).tolist() == [True, True, False, False]
+    assert KEPT.knows("another fold", table, other, np.arange(4), same=True).tolist() == [False] * 4

@@ -20,6 +20,7 @@ from mmdx.encoders.tuning import Frozen
 from mmdx.errors import InputError
 from mmdx.fusion.concat import Concatenation
 from mmdx.fusion.gated import GatedMultimodalUnit
+from mmdx.grid import key_of
 from mmdx.parts import model_plan
 from mmdx.strategies.alignment import BarlowTwins, DeepCCA, InfoNCE, MaskedModality, SigLIP
 from mmdx.strategies.distillation import FullModality
@@ -168,5 +169,5 @@ def test_strategies_are_axes_of_the_grid_and_survive_another_fusion(tmp_path):
     configs = [grid.config_of(overrides) for overrides in grid.combinations(*grid.asked(words)).values()]
     assert [cfg.fusion._target_.rpartition(".")[2] for cfg in configs] == ["Concatenation"] * 2 + ["SumOfLogits"] * 2
     assert [bool(cfg.missing) for cfg in configs] == [False, True] * 2 and all(cfg.alignment.weight == 0.5 for cfg in configs)
-    assert len({grid.key_of(cfg) for cfg in configs}) == 1  # the cohort is read once
+    assert len({key_of(cfg) for cfg in configs}) == 1  # the cohort is read once
     assert OmegaConf.to_container(configs[1].missing) == {"_target_": "mmdx.strategies.missing.MeanImputation"}
