@@ -54,7 +54,7 @@ def run_all(folders: Mapping[str, Path], configs: Mapping[str, DictConfig], jobs
         Seconds that each run took, by part.
 
     Raises:
-        InputError: the first fault of a run; those that have finished are kept.
+        InputError: where runs failed, naming each and why, after the others have finished.
     """
     took = {name: _kept(name, folder, configs[name]) for name, folder in folders.items() if (folder / TIMING).exists()}
     stacks = stacks_of({name: cfg for name, cfg in configs.items() if name not in took})
@@ -64,24 +64,49 @@ def run_all(folders: Mapping[str, Path], configs: Mapping[str, DictConfig], jobs
     first = set(readers.values())
     rounds = [[stacks[k] for k in sorted(first)], [own for k, own in enumerate(stacks) if k not in first]]
     given = [[({name: folders[name] for name in names}, {name: configs[name] for name in names}) for names in some] for some in rounds]
+    faults: dict[str, str] = {}
     for some in given:
-        took |= _spread(some, min(len(some), jobs or default_jobs()))
+        took |= _spread(some, min(len(some), jobs or default_jobs()), faults)
+    if faults:
+        told = " ".join(f"{names}: {fault}" for names, fault in faults.items())
+        raise InputError(f"{len(took)} of {len(folders)} runs are finished and kept; not {told}")
     check_same_data(folders, configs)
     return took
 
 
-def _spread(given: list[tuple[dict[str, Path], dict[str, DictConfig]]], count: int) -> Seconds:
-    """Run some stacks in so many processes, each with its share of the cores."""
+def made(folder: Path, key: str) -> Path:
+    """A folder for results.
+
+    Raises:
+        InputError: where it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise InputError(f"{key}={folder}: the folder cannot be made ({fault.strerror}); name another.") from None
+    return folder
+
+
+def _spread(given: list[tuple[dict[str, Path], dict[str, DictConfig]]], count: int, faults: dict[str, str]) -> Seconds:
+    """Run some stacks in so many processes, each with its share of the cores; what fails is added to ``faults``, and the others go on."""
     took: Seconds = {}
     if count <= 1:
         for own in given:
-            took |= run_some(*own)
+            try:
+                took |= run_some(*own)
+            except InputError as fault:
+                faults[", ".join(own[0])] = str(fault)
         return took
     begin = (os.getpid(), max(1, cores() // count))
     with ProcessPoolExecutor(count, get_context("spawn"), _begin, begin) as pool:
         try:
-            for done in as_completed([pool.submit(_run_quietly, *own) for own in given]):
-                said, seconds = done.result()
+            waiting = {pool.submit(_run_quietly, *own): own[0] for own in given}
+            for done in as_completed(waiting):
+                try:
+                    said, seconds = done.result()
+                except InputError as fault:
+                    faults[", ".join(waiting[done])] = str(fault)
+                    continue
                 print(said, end="", flush=True)
                 took |= seconds
         except BaseException:

@@ -34,8 +34,9 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from mmdx.commands.hydra_app import config_folder, telling
+from mmdx.errors import InputError
 from mmdx.files import write_atomically, write_json, write_text
-from mmdx.grid import TIMING, run_all
+from mmdx.grid import TIMING, made, run_all
 from mmdx.methods import FAMILIES, described
 
 COHORTS = {
@@ -78,10 +79,10 @@ def space(name: str) -> list[list[str]]:
     return [list(one) for one in itertools.product(*([f"{axis.key_or_group}={value}" for value in axis.sweep_string_iterator()] for axis in axes))]
 
 
-def settings(name: str, fusion: str, budget: int) -> list[list[str]]:
+def settings(fusion: str, budget: int) -> list[list[str]]:
     """What is tried of a run: the default, and settings drawn from its fusion's space, in all ``budget`` or as many as there are."""
     there = space(fusion)
-    order = np.random.default_rng(zlib.crc32(name.encode())).permutation(len(there))
+    order = np.random.default_rng(zlib.crc32(fusion.encode())).permutation(len(there))  # runs of one fusion try the same
     return [[], *(there[k] for k in order[: budget - 1])]
 
 
@@ -91,7 +92,7 @@ def tuned(out: Path, runs: dict[str, list[str]], budget: int, jobs: int | None) 
     for run, overrides in runs.items():
         fusion = next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
         plain = [word for word in overrides if not word.startswith("seeds=")]
-        for number, setting in enumerate(settings(run, fusion, budget)):
+        for number, setting in enumerate(settings(fusion, budget)):
             tried[f"{run}/{number}"] = (run, setting, [*plain, *setting, "seeds=[0]"])
     run_all({key: out / "tuning" / key for key in tried}, {key: config_of(overrides) for key, (*_, overrides) in tried.items()}, jobs)
     scored = {
@@ -137,8 +138,8 @@ def predicted(folder: Path, split: str, alone: str) -> pd.DataFrame:
 def interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean and 95 % t-interval."""
     mean = float(np.mean(values))
-    if len(values) < 2 or np.ptp(values) == 0:
-        return mean, mean, mean
+    if len(values) < 2:
+        return mean, np.nan, np.nan
     half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
     return mean, mean - half, mean + half
 
@@ -253,7 +254,12 @@ def draw(table: pd.DataFrame, cohorts: dict[str, Any], path: Path) -> None:
 def benchmark(chosen: argparse.Namespace) -> None:
     known = sorted(path.stem for path in (Path(config_folder()) / "fusion").glob("*.yaml"))
     fusions = known if chosen.fusions == "all" else chosen.fusions.split(",")
-    out = chosen.out.expanduser()
+    for key, least, kind in (("seeds", 2, "for an interval over them"), ("tune", 0, "0 for none"), ("jobs", 1, "processes")):
+        if getattr(chosen, key) is not None and getattr(chosen, key) < least:
+            raise InputError(f"--{key} {getattr(chosen, key)}: must be {least} or more, {kind}.")
+    if unknown := [name for name in chosen.cohorts.split(",") if name not in ("synergy", "missing")]:
+        raise InputError(f"--cohorts {unknown[0]}: no such cohort; there are synergy and missing, and covid by --covid FOLDER.")
+    out = made(chosen.out.expanduser(), "--out")
     cohorts: dict[str, dict[str, dict[str, tuple[Path, list[str]]]]] = {}
     for cohort in [*chosen.cohorts.split(","), *(["covid"] if chosen.covid else [])]:
         more = [*chosen.overrides, *([f"data.root={chosen.covid}"] if cohort == "covid" else [])]

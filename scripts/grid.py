@@ -29,7 +29,7 @@ from mmdx.errors import InputError
 from mmdx.evaluation.compare import compare
 from mmdx.evaluation.comparison_table import latex, markdown
 from mmdx.files import write_json, write_text
-from mmdx.grid import run_all
+from mmdx.grid import made, run_all
 
 OWN = {"experiment": "", "fusion": "all", "seeds": "1", "folds": "0", "jobs": "", "out": ""}
 
@@ -74,13 +74,18 @@ def combinations(own: dict[str, str], overrides: list[str]) -> dict[str, list[st
     except HydraException as fault:
         raise InputError(f"{str(fault).splitlines()[0]}") from None
     for part in parsed:
+        if part.key_or_group in ("seed", "seeds"):
+            raise InputError(f"{part.input_line}: seeds=N says how many models of each kind, with seeds 0 to N - 1.")
         if part.key_or_group == "training" and part.value() != "frozen_features":
             raise InputError(f"training={part.value()}: the grid trains on frozen features; for other training use train.py -m.")
         if int(own["folds"]) and part.key_or_group in ("split", "split.folds"):
             raise InputError(f"{part.input_line}: folds={own['folds']} says split=kfold; leave one of the two out.")
     axes = [[f"fusion={name}" for name in fusions]]
     fixed = [part.input_line for part in parsed if not part.is_sweep_override()]
-    axes += [[f"{part.key_or_group}={value}" for value in part.sweep_string_iterator()] for part in parsed if part.is_sweep_override()]
+    for part in parsed:
+        if part.is_sweep_override():
+            key = part.input_line.partition("=")[0]  # with + where it is added
+            axes.append([f"{key}={value}" for value in part.sweep_string_iterator()])
     fixed += [f"seeds=[{','.join(map(str, range(int(own['seeds']))))}]", "training=frozen_features"]
     fixed += ["split=kfold", f"split.folds={own['folds']}"] if int(own["folds"]) else []
     fixed += [] if any(part.key_or_group == "ablation" for part in parsed) else ["ablation=none"]
@@ -111,6 +116,7 @@ def grid(words: list[str]) -> None:
     own, overrides = asked(words)
     runs, out = combinations(own, overrides), Path(own["out"]).expanduser()
     configs = {name: config_of(lines) for name, lines in runs.items()}  # a wrong one is found before anything is trained
+    made(out, "out")
     begun = time.monotonic()
     seconds = run_all({name: out / name for name in runs}, configs, int(own["jobs"]) if own["jobs"] else None)
     started = time.monotonic()

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from grid import asked as asked_of_grid
 from omegaconf import OmegaConf
 from scipy import stats
 from sklearn.metrics import roc_auc_score
@@ -32,7 +31,7 @@ from mmdx.errors import InputError
 from mmdx.files import write_atomically, write_text
 from mmdx.grid import run_all
 
-OWN = {"modality": "", "sizes": "100,200,400,800,1600,3200", "repeats": "20"}
+OWN = {"experiment": "", "modality": "", "out": "", "jobs": "", "sizes": "100,200,400,800,1600,3200", "repeats": "20"}
 FOLDS = 5
 ERROR = 0.025
 """Of an interval that holds, on one side."""
@@ -40,19 +39,22 @@ ERROR = 0.025
 
 def asked(words: list[str]) -> tuple[dict[str, str], list[str]]:
     """The script's own settings, and the overrides."""
-    own = dict(OWN)
-    rest = []
+    own, overrides = dict(OWN), []
     for word in words:
-        key, _, value = word.partition("=")
-        if key in own:
+        key, found, value = word.partition("=")
+        if key in ("data.samples", "data.seed"):
+            raise InputError(f"{word}: the script draws cohorts of its own; say sizes= and repeats=.")
+        if key in own and found:
             own[key] = value
         else:
-            rest.append(word)
-    grids, overrides = asked_of_grid(rest)
-    for key, numbers in (("sizes", own["sizes"].split(",")), ("repeats", [own["repeats"]])):
-        if not all(number.isascii() and number.isdigit() and int(number) > 0 for number in numbers):
-            raise InputError(f"{key}={own[key]}: must be whole numbers above 0, as in {key}={OWN[key]}.")
-    return own | {key: grids[key] for key in ("experiment", "out", "jobs")}, overrides
+            overrides.append(word)
+    for key in ("experiment", "modality", "out"):
+        if not own[key]:
+            raise InputError(f"{key}: not given; say {key}=NAME.")
+    for key, least in (("sizes", 1), ("repeats", 2), *([("jobs", 1)] if own["jobs"] else [])):
+        if not all(number.isascii() and number.isdigit() and int(number) >= least for number in own[key].split(",")):
+            raise InputError(f"{key}={own[key]}: must be whole numbers of {least} or more.")
+    return own, overrides
 
 
 def plan(own: dict[str, str], overrides: list[str]) -> dict[str, Any]:

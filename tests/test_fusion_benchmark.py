@@ -39,15 +39,16 @@ def test_a_space_is_every_combination_and_composes():
 
 def test_every_method_and_baseline_gets_the_same_number_of_settings_the_default_first():
     runs = plans("synergy", FUSIONS[::8], 10, [])
-    for name, overrides in runs.items():
+    for overrides in runs.values():
         fusion = next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
-        tried = settings(name, fusion, 8)
+        tried = settings(fusion, 8)
         assert len(tried) == 8 and tried[0] == [] and len({tuple(one) for one in tried}) == 8
-        assert tried == settings(name, fusion, 8)
+        assert tried == settings(fusion, 8)
 
 
 def test_the_interval_is_students():
     mean, low, high = interval(np.array([1.0, 2.0, 3.0]))
+    assert np.isnan(interval(np.array([1.0]))[1:]).all(), "one seed says nothing of others"
     assert (mean, round(high - mean, 4)) == (2.0, round(4.302652729911275 / 3**0.5, 4)) and low + high == pytest.approx(4.0)
 
 
@@ -60,6 +61,22 @@ def test_shares_are_of_the_optimum_on_a_runs_own_rows(tmp_path):
     pd.concat([alone, whole.assign(prob=0.5, oracle=0.5)]).to_parquet(tmp_path / "alone" / "predictions.parquet")
     assert scores(tmp_path / "both", "", tmp_path / "both").loc[0, ["auroc", "share"]].tolist() == [0.75, 0.5]
     assert scores(tmp_path / "alone", "x", tmp_path / "both").loc[0, ["auroc", "share", "rows"]].tolist() == [0.5, 0.0, 3]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--seeds", "1"], "--seeds 1: must be 2 or more"),
+        (["--tune", "-1"], "--tune -1: must be 0 or more"),
+        (["--cohorts", "missing,nope"], "--cohorts nope: no such cohort"),
+        (["--fusions", "nope"], "fusion=nope: no such fusion"),
+    ],
+)
+def test_a_wrong_option_is_named_before_any_work(tmp_path, monkeypatch, capsys, words, told):
+    monkeypatch.setattr(sys, "argv", ["fusion_benchmark", "--out", str(tmp_path / "out"), *words])
+    with pytest.raises(SystemExit):
+        fusion_benchmark.main()
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ def test_axes_are_crossed_and_settings_are_shared():
         (["training=end_to_end"], "training=end_to_end: the grid trains on frozen features"),
         (["folds=3", "split=nested"], "split=nested: folds=3 says split=kfold"),
         (["folds=x"], "folds=x: must be"),
+        (["seed=3,4"], "seed=3,4: seeds=N says how many"),
         (["--help-me"], "--help-me: expected KEY=VALUE"),
         (["data.samples=[1"], "LexerNoViableAltException|mismatched|extraneous|token recognition|no viable"),
     ],
@@ -130,3 +131,17 @@ def test_a_kill_ends_all_processes_and_the_same_command_goes_on(tmp_path):
     kept = [path.parent.name for path in (tmp_path / "out").glob("*/timing.json")]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert all(f"{name}: finished, kept" in told for name in kept) and (tmp_path / "out" / "comparison.md").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_run_that_fails_is_named_and_the_others_are_finished(tmp_path, jobs):
+    words = ["experiment=fusion_missing", "fusion=concat,late", "seeds=2", "data.samples=200", "trainer.max_epochs=2"]
+    words += ["optimizer.lr=1e38", "optimizer.weight_decay=0", "+optimizer.eps=1e-8,1e38"]  # huge steps, or none to speak of
+    words += ["logger=none", "trainer.accelerator=cpu", f"cache.root={tmp_path / 'cache'}", f"out={tmp_path / 'out'}", f"jobs={jobs}"]
+    with pytest.raises(InputError, match="2 of 4 runs are finished and kept; not .*concat,.*optimizer.eps=1e-08: seed0: training diverged"):
+        grid.grid(words)
+    assert len(list((tmp_path / "out").glob("*/timing.json"))) == 2
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file/x: the folder cannot be made"):
+        grid.grid(["experiment=fusion_missing", "fusion=concat", f"out={tmp_path / 'file' / 'x'}"])

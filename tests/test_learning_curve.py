@@ -23,13 +23,21 @@ def test_a_control_leaves_what_others_share_with_them():
     ("words", "told"),
     [
         (["modality=sound"], "modality=sound: the experiment's encoders are image, text"),
-        (["modality=text", "sizes=10,x"], "sizes=10,x: must be whole numbers above 0"),
-        (["modality=text", "repeats=0"], "repeats=0: must be whole numbers above 0"),
+        (["modality=text", "sizes=10,x"], "sizes=10,x: must be whole numbers of 1 or more"),
+        (["modality=text", "repeats=1"], "repeats=1: must be whole numbers of 2 or more"),
+        (["modality=text", "data.samples=9"], "data.samples=9: the script draws cohorts of its own"),
+        (["modality=text", "fusion=late,concat"], "fusion"),
     ],
 )
 def test_a_wrong_word_is_named(words, told):
     with pytest.raises(InputError, match=told):
         plan(*asked(["experiment=fusion_missing", "out=x", *words]))
+
+
+def test_a_fusion_and_seeds_are_those_that_were_asked_for():
+    runs = plan(*asked(["experiment=fusion_missing", "modality=text", "out=x", "sizes=100", "repeats=2", "fusion=late", "seeds=[5,6]"]))
+    assert len(runs) == 4
+    assert all("late" in cfg.fusion._target_ and list(cfg.seeds) == [5, 6] and cfg.data.samples == 100 for cfg in runs.values())
 
 
 @pytest.mark.slow
