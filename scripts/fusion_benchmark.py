@@ -245,7 +245,7 @@ def draw(table: pd.DataFrame, cohorts: dict[str, Any], path: Path) -> None:
     axes[0][0].set_yticks(place, table["fusion"], fontsize=7)
     axes[0][0].set_ylim(-1, len(table))
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=7, loc="lower center", ncols=len(labels))
+    figure.legend(handles, labels, fontsize=7, loc="lower center", ncols=min(len(labels), 4 * len(cohorts)))
     figure.tight_layout(rect=(0, 0.03, 1, 1))
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
     plt.close(figure)

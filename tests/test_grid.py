@@ -140,7 +140,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_finished(tmp_path, monkeyp
         if "concat" in folders:
             raise InputError("seed0: training diverged.")
         ran.extend(folders)
-        return dict.fromkeys(folders, {})
+        return {name: {} for name in folders}
 
     monkeypatch.setattr("mmdx.grid.run_some", run_some)
     words = ["experiment=fusion_missing", "fusion=concat,late,sum", "jobs=1", f"out={tmp_path / 'out'}"]
