@@ -206,8 +206,8 @@ def facts(table: pd.DataFrame, cohorts: dict[str, Any]) -> str:
 
     lines = []
     for version in cohorts.get("synergy", ()):
-        share, low, high = (fusions[f"synergy_{version}{side}"] for side in ("", "_low", "_high"))
-        chance = (low <= CHANCE) & (high >= -CHANCE)
+        share = fusions[f"synergy_{version}"]
+        chance = share.abs() <= CHANCE
         lines += [
             f"- synergy, {version}: of {able.sum()} multiplicative and token methods {of(able & (share < 0.8))} find less than 0.8 of the optimum.",
             f"- synergy, {version}: of {decision.sum()} decision-level methods {of(decision & ~chance)} are not at chance (share within {CHANCE}).",
