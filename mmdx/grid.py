@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,8 @@ def _spread(given: list[tuple[dict[str, Path], dict[str, DictConfig]]], count: i
                     continue
                 print(said, end="", flush=True)
                 took |= seconds
+        except BrokenProcessPool:
+            raise InputError("jobs: a process was ended from outside, as where memory runs out; finished runs are kept, go on with jobs=1.") from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in active_children():
