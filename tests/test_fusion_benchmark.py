@@ -32,7 +32,7 @@ def test_every_space_is_of_settings_that_the_fusion_has_and_holds_its_defaults(f
 
 def test_a_space_is_every_combination_and_composes():
     there = space("gated")
-    assert len(there) == 5 * 3 * 3 and len({tuple(one) for one in there}) == 45
+    assert len(there) == 6 * 3 * 3 and len({tuple(one) for one in there}) == 54
     assert composed(["+experiment=fusion_missing", "fusion=gated", *there[-1]]).fusion.hidden == 256
     assert space("no_such_fusion_but_a_plugin") == [one[:2] for one in there[::3]], "one without a space has that of all heads"
 

@@ -50,7 +50,7 @@ class BottleneckTransformer(nn.Module):
         layers: int = 2,
         fusion_layer: int = 0,
         heads: int = 4,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         check_heads(hidden, heads)
