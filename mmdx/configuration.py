@@ -92,6 +92,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "training.mode": (_one_of("max", "min"), "max or min"),
     "training.checkpoint": (_one_of("best", "last"), "best or last"),
     "training.monitor": (_one_of("val/score", "val/loss", "train/loss", "val/alignment"), "val/score, val/loss, train/loss or val/alignment"),
+    "training.save_steps": (_or_none(_whole(1)), "a whole number above 0, or null"),
+    "training.save_minutes": (_or_none(_number(lambda v: v > 0)), "greater than 0, or null"),
     "training.compile": (lambda v: isinstance(v, bool), "true or false"),
     "training.patience": (_or_none(_whole(1)), "a whole number above 0, or null for no early stopping"),
     "trainer.max_epochs": (_whole(1), "a whole number above 0"),
@@ -112,7 +114,7 @@ KEYS: dict[str, frozenset[str]] = {
     "training": frozenset(
         [
             "encode_once", "stack", "modality_dropout", "fused_loss", "per_modality_loss", "order", "monitor", "mode", "patience", "checkpoint",
-            "schedule", "channels_last", "compile", "bucket_by",
+            "save_steps", "save_minutes", "schedule", "channels_last", "compile", "bucket_by",
         ]
     ),
     "evaluation": frozenset({"resamples"}),

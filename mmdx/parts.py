@@ -223,6 +223,8 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
         mode=training.mode,
         patience=training.patience,
         checkpoint=training.checkpoint,
+        save_steps=select(cfg, "training.save_steps", None),
+        save_minutes=select(cfg, "training.save_minutes", 5.0),
         channels_last=_auto(select(cfg, "training.channels_last", "auto"), "training.channels_last"),
         compile=select(cfg, "training.compile", False),
         trainer=select(cfg, "trainer", {}),

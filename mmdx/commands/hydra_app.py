@@ -52,9 +52,16 @@ def composed(overrides: list[str], check: bool = True, fusion: DictConfig | List
 
 
 def telling(job: Callable[[], Any]) -> Any:
-    """Run a job; a fault of the input ends it with one sentence and exit code 1."""
+    """Run a job; a fault of the input ends it with one sentence and exit code 1, a signal with one and 128 + its number, as shells count."""
+    from mmdx.stopping import Stopped, requeue, stopping_on_signals
+
     try:
-        return job()
+        with stopping_on_signals():
+            return job()
+    except Stopped as stopped:
+        told = requeue(stopped.signum)
+        print(f"{stopped}; resume= goes on with what was trained{f'; {told}' if told else ''}.", file=sys.stderr)
+        sys.exit(128 + stopped.signum)
     except InputError as fault:
         print(f"error: {fault}", file=sys.stderr)
         sys.exit(1)

@@ -15,6 +15,7 @@ from mmdx.data.collate import Example, collate
 from mmdx.data.prepare import PreparedCohort
 from mmdx.data.sampling import EpochSampler
 from mmdx.errors import InputError
+from mmdx.stopping import ignore_in_worker
 from mmdx.types import Batch, Item, Transform
 
 
@@ -144,5 +145,8 @@ def loader(examples: Examples, sampler: EpochSampler, batch_size: int, num_worke
 
 
 def _leave_to_the_parent(worker: int) -> None:
-    """A forked worker's garbage collector passes over what it inherits: to look at it would copy the pages that it lies on."""
+    """A forked worker's garbage collector passes over what it inherits: to look at it would copy the pages that it lies on. Signals that announce
+    the end of a job are the parent's to answer.
+    """
     gc.freeze()
+    ignore_in_worker()

@@ -70,6 +70,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
             start, so that each rank has as many; a reader of evaluation rows drops what it has seen.
         sizes: of the rows' inputs of one modality, [n], by which each batch of ``batch_size`` is made alike; None leaves the order.
         batch_size: of one process.
+
+    Attributes:
+        skip: so many of this process's draws are left out the next time, those that a stopped run has taken.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.indices, self.order, self.seed, self.rank, self.world = np.asarray(indices), order, seed, rank, world
         self.strata = np.zeros(len(self.indices), int) if strata is None else np.asarray(strata)
         self.sizes, self.batch_size = sizes, batch_size
-        self.epoch = 0
+        self.epoch = self.skip = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called before each epoch."""
@@ -104,4 +107,5 @@ class EpochSampler(Sampler[tuple[int, int]]):
         positions = np.resize(positions, len(self) * self.world)
         if self.order is not None and self.sizes is not None:
             positions = bucketed(positions, self.sizes, self.batch_size * self.world, rng)
-        return ((epoch, int(i)) for i in self.indices[positions[self.rank :: self.world]])
+        skip, self.skip = self.skip, 0
+        return ((epoch, int(i)) for i in self.indices[positions[self.rank :: self.world][skip:]])

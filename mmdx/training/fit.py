@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
@@ -26,6 +26,7 @@ from mmdx.data.prepare import PreparedCohort
 from mmdx.data.sampling import EpochSampler
 from mmdx.errors import InputError
 from mmdx.files import write_json
+from mmdx.stopping import looking
 from mmdx.training.build import (
     FITTED,
     build_model,
@@ -45,6 +46,7 @@ from mmdx.training.module import MultimodalModule
 from mmdx.training.plan import ModelPlan, TrainingPlan
 from mmdx.training.predict import outputs_of
 from mmdx.training.progress import TrainingProgress
+from mmdx.training.saving import LAST, Saving, WholeFiles, position
 from mmdx.training.teacher import Teaching
 from mmdx.types import Batch, Calibrated, Task, Transform
 
@@ -58,20 +60,33 @@ class Batches(pl.LightningDataModule):
         super().__init__()
         self.examples, self.train, self.val, self.strata = examples, train, val, strata
         self.plan, self.seed, self.pin_memory = plan, seed, pin_memory
+        self.epoch = self.done = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which epoch is under way, and how many of its batches are done."""
+        assert self.trainer is not None
+        done = position(self.trainer)
+        return {"epoch": self.trainer.current_epoch + (done == 0), "batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Begin after those."""
+        self.epoch, self.done = state_dict["epoch"], state_dict["batches"]
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches in the plan's order."""
-        return self._loader(self.train, self.plan.order)
+        """Batches in the plan's order; at first those that a stopped run has left of its epoch."""
+        return self._loader(self.train, self.plan.order, self.done)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every validation row."""
         return self._loader(self.val, None)
 
-    def _loader(self, rows: np.ndarray, order: str | None) -> DataLoader[Batch]:
+    def _loader(self, rows: np.ndarray, order: str | None, done: int = 0) -> DataLoader[Batch]:
         rank, world = rank_and_world()
         by = self.plan.bucket_by if order and self.plan.bucket_by in self.examples.transforms else None
         sizes = self.examples.cohort.sizes_of(by, rows) if by else None
         sampler = EpochSampler(rows, order, self.strata[rows], self.seed, rank, world, sizes, self.plan.batch_size)
+        sampler.skip = done * self.plan.batch_size
+        sampler.set_epoch(self.epoch)  # workers draw before Lightning says which epoch it is
         return loader(self.examples, sampler, self.plan.batch_size, self.plan.num_workers, self.pin_memory)
 
 
@@ -119,7 +134,7 @@ def fit_model(
         train, val: rows to train on and to choose the checkpoint by.
         seed: of initialisation, order, dropout and augmentation.
         title: what the progress bar calls this model.
-        resume: go on from the last whole epoch where the folder has one.
+        resume: go on from the latest checkpoint where the folder has one.
         teaching: draws the model to a teacher; None does not.
     """
     transforms, states = fit_transforms(plan, cohort, train)
@@ -137,12 +152,13 @@ def fit_model(
     )
     examples = Examples(cohort, transforms, target, seed, training.modality_dropout)
     checkpoints = folder / "checkpoints"
-    last = checkpoints / "last.ckpt"
-    with quiet():
-        trainer = make_trainer(folder, training, title)
+    last = checkpoints / LAST
+    with quiet(), looking() as asked:
+        trainer = make_trainer(folder, training, title, asked)
         if trainer.is_global_zero:
             if not resume:
-                shutil.rmtree(checkpoints, ignore_errors=True)
+                for old in (checkpoints, folder / "logs"):
+                    shutil.rmtree(old, ignore_errors=True)
             write_json(folder / FITTED, states)
         lay_out(model, training.channels_last, trainer.strategy.root_device)
         on_gpu = trainer.strategy.root_device.type == "cuda"
@@ -253,11 +269,10 @@ def check_trainer(arguments: Mapping[str, Any]) -> None:
         raise InputError(f"trainer: {str(fault).strip().splitlines()[0]}") from fault
 
 
-def make_trainer(folder: Path, training: TrainingPlan, title: str) -> pl.Trainer:
-    """Lightning's trainer with our checkpoints, early stopping and progress."""
+def make_trainer(folder: Path, training: TrainingPlan, title: str, asked: Callable[[], int] = lambda: 0) -> pl.Trainer:
+    """Lightning's trainer with our checkpoints, early stopping and progress; ``asked`` tells the signal that asked to stop."""
     callbacks: list[Callback] = [
-        _checkpoint(folder, "best", training.monitor, training.mode),
-        _checkpoint(folder, "last", None, "min"),  # Lightning's save_last writes only in epochs whose checkpoint is among the best
+        Saving(folder / "checkpoints", training.monitor, training.mode, training.save_steps, training.save_minutes, asked),
         TrainingProgress(title, training.monitor, training.mode),
         *training.callbacks(),
     ]
@@ -270,16 +285,12 @@ def make_trainer(folder: Path, training: TrainingPlan, title: str) -> pl.Trainer
         raise InputError(f"trainer: {str(fault).strip().splitlines()[0]}") from fault
 
 
-def _checkpoint(folder: Path, name: str, monitor: str | None, mode: str) -> ModelCheckpoint:
-    """Keeps one file, that of the best epoch, or of the latest where there is no monitor."""
-    return ModelCheckpoint(
-        folder / "checkpoints", name, monitor=monitor, mode=mode, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-
-
 def _trainer(folder: Path, training: TrainingPlan, callbacks: list[Callback]) -> pl.Trainer:
+    plugins = training.trainer.get("plugins") or []
+    plugins = [*(plugins if isinstance(plugins, list | tuple) else [plugins]), WholeFiles()]
     fixed = {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "enable_progress_bar": False, "enable_model_summary": False}
-    return pl.Trainer(**{**training.trainer, **fixed}, callbacks=callbacks, logger=training.loggers(folder), default_root_dir=folder)
+    given = {**training.trainer, **fixed, "plugins": plugins}
+    return pl.Trainer(**given, callbacks=callbacks, logger=training.loggers(folder), default_root_dir=folder)
 
 
 @contextlib.contextmanager

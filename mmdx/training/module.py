@@ -17,9 +17,10 @@ from mmdx.errors import InputError
 from mmdx.strategies.alignment import Alignment
 from mmdx.training.balance.base import Balance, Step
 from mmdx.training.build import fused_form
-from mmdx.training.distributed import gather
+from mmdx.training.distributed import gather, rank_and_world, sum_over_processes
 from mmdx.training.model import MultimodalModel
 from mmdx.training.plan import ALIGNMENT
+from mmdx.training.saving import position, random_states, set_random_states
 from mmdx.training.teacher import Teaching
 from mmdx.types import Batch, FusionOutput, Task
 
@@ -27,7 +28,8 @@ from mmdx.types import Batch, FusionOutput, Task
 class MultimodalModule(pl.LightningModule):
     """The Lightning module of one model and task.
 
-    Everything random in an epoch is drawn from (seed, epoch, rank), so an epoch begun again after a stop is the same epoch.
+    Everything random in an epoch is drawn from (seed, epoch, rank), so an epoch begun again after a stop is the same epoch; within one, a checkpoint
+    holds the random states of all processes.
 
     Args:
         model: encoders and fusion.
@@ -66,6 +68,8 @@ class MultimodalModule(pl.LightningModule):
             _aligned(model)
         self._groups, self._optimizer, self._schedule, self._seed = groups, optimizer, schedule, seed
         self._seen: list[tuple[list[int], Tensor, Tensor]] = []
+        self._total: list[Tensor] = []
+        self._left: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
         """Optimiser, fused where it can be, and schedule, stepped every batch."""
@@ -79,8 +83,20 @@ class MultimodalModule(pl.LightningModule):
         """Seed the epoch; frozen layers stay as they are."""
         state = np.random.SeedSequence([self._seed, self.current_epoch, self.global_rank]).generate_state(1)[0]
         torch.manual_seed(int(state))
+        self._total = []
+        self._hold_frozen()
+
+    def _hold_frozen(self) -> None:
         for encoder in self.model.encoders.values():
             hold_frozen(encoder)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Go on where a run was stopped within an epoch."""
+        if self._left is not None:
+            self._hold_frozen()
+            set_random_states(self._left["random"], self.device)
+            self._total = [part.to(self.device) for part in self._left["total"]]
+            self._left = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted mean losses of a batch, in 32 bits whatever the precision of the model."""
@@ -98,8 +114,16 @@ class MultimodalModule(pl.LightningModule):
             loss = loss + self._teaching.loss(output.logits.float(), batch.meta["index"])
         if self.balance is not None:
             loss = self.balance.loss(Step(self.model, self.task, batch, features, output), loss)
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        added = [loss.detach().float() * len(batch), torch.tensor(float(len(batch)), device=self.device)]
+        self._total = [total + more for total, more in zip(self._total, added, strict=True)] if self._total else added
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """After an epoch's last step, log ``train/loss``, the mean over the epoch's samples of all processes."""
+        if batch_idx + 1 < self.trainer.num_training_batches:
+            return
+        total, count = sum_over_processes(torch.stack(self._total))
+        self.log("train/loss", total / count, on_step=False, on_epoch=True, batch_size=1)
 
     def _own_losses(self, output: FusionOutput, batch: Batch) -> Tensor:
         """Sum over modalities of the loss of their own logits, on the rows that have the modality; where a batch has none, a zero that
@@ -123,12 +147,27 @@ class MultimodalModule(pl.LightningModule):
             self.balance.before_step(self.model, self.trainer.accumulate_grad_batches, int(seed))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep how far balancing has come."""
+        """Keep how far each process and balancing have come."""
+        own = {"random": random_states(self.device), "total": [part.cpu() for part in self._total]}
+        checkpoint["processes"] = gather(own)
+        checkpoint["batches"] = position(self.trainer)
         if self.balance is not None:
             checkpoint["balance"] = self.balance.progress()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with balancing."""
+        """Go on with what was kept.
+
+        Raises:
+            InputError: where another number of processes would go on in the middle of an epoch.
+        """
+        rank, world = rank_and_world()
+        if checkpoint["batches"]:
+            if len(checkpoint["processes"]) != world:
+                raise InputError(
+                    f"resume: stopped in the middle of an epoch, which {len(checkpoint['processes'])} processes shared; go on with as many "
+                    f"(trainer.devices, trainer.num_nodes), not with {world}."
+                )
+            self._left = checkpoint["processes"][rank]
         if self.balance is not None:
             self.balance.take_up(checkpoint["balance"])
 

@@ -85,6 +85,7 @@ class TrainingPlan:
         monitor, mode: the validation metric that chooses the checkpoint and stops early, and what is better, "max" or "min".
         patience: epochs without a better value before training stops; None never stops early.
         checkpoint: "best" by the monitor, or "last".
+        save_steps, save_minutes: steps and minutes between two checkpoints within an epoch, from which a stopped run goes on; None for none.
         channels_last: whether the weights of 2-D convolutions lie with their channels last; None on GPUs with tensor cores.
         compile: whether encoders and fusion are compiled by ``torch.compile`` for training; predictions are made without.
         trainer: arguments of Lightning's ``Trainer``.
@@ -109,6 +110,8 @@ class TrainingPlan:
     mode: str = "max"
     patience: int | None = None
     checkpoint: str = "best"
+    save_steps: int | None = None
+    save_minutes: float | None = 5.0
     channels_last: bool | None = None
     compile: bool = False
     trainer: Mapping[str, Any] = field(default_factory=lambda: {"max_epochs": 10})
