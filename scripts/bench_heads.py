@@ -38,7 +38,7 @@ from mmdx.tasks.binary import Binary
 from mmdx.training.build import build_model
 from mmdx.training.feature_table import FeatureTable
 from mmdx.training.frozen import EncodedCohort, PrecomputedFeatures, StandardisedFeatures
-from mmdx.training.heads import Head, named_groups, train_heads
+from mmdx.training.heads import Head, at_once, named_groups, train_heads
 from mmdx.training.plan import EncoderPlan, ModelPlan, TrainingPlan
 from mmdx.types import Features
 
@@ -97,7 +97,8 @@ def ours(data: Data, fusion: str, epochs: int, seeds: range, dropout: float, fol
     plan, training = plans(data, fusion, epochs, dropout)
     table = FeatureTable(data.cohort(), MODALITIES)
     heads = [started(data, plan, training, table, seed, folder) for seed in seeds]
-    told = train_heads(heads, table, data.target, torch.device("cpu"), stack)
+    size, told = at_once(heads, table, data.target, torch.device("cpu"), stack)
+    train_heads(heads, table, data.target, torch.device("cpu"), size)
     if told:
         print(f"  {told}")
     return heads

