@@ -14,19 +14,47 @@ from mmdx.errors import InputError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    """Let ``write`` fill a temporary file beside ``path``, then put it in its place.
+
+    Raises:
+        OSError: where it cannot be written, naming ``path``.
+    """
     try:
-        write(temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o644)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as fault:
+        fault.filename = str(path)
+        raise
+
+
+def write_tensors(path: Path, value: Any) -> None:
+    """Write what ``torch.load(..., weights_only=True)`` reads again.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    import torch
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            try:
+                torch.save(value, file)
+            except RuntimeError as fault:
+                if isinstance(fault.__context__, OSError):  # torch says of a full disk that a position was unexpected
+                    raise fault.__context__ from None
+                raise
+
+    write_atomically(path, write)
 
 
 def write_text(path: Path, text: str) -> None:

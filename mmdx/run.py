@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import shutil
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mmdx.configuration import check_config, resolved, select, state_masks
@@ -19,6 +26,12 @@ if TYPE_CHECKING:
     from mmdx.study import Study
 
 CONFIG = "config.yaml"
+HASH = "config.sha256"
+"""Of a run's config, by which ``resume=auto`` finds the run."""
+FREE = ("resume", "evaluation.", "trainer.devices", "trainer.accelerator", "data.num_workers", "data.cache", "cache.", "logger.", "training.save_")
+"""Keys, or what they begin with, that may be others when a run goes on: what only steers loading, devices, checkpoints or reporting."""
+FOLDER = "MMDX_RUN_FOLDER"
+"""Environment variable that tells the further processes of a run its folder."""
 
 
 def run(cfg: DictConfig) -> float | None:
@@ -31,6 +44,11 @@ def run(cfg: DictConfig) -> float | None:
     check_config(cfg)
     state_masks(cfg)
     folder, resume = run_folder(cfg)
+    with alone_in(folder):
+        return _run(cfg, folder, resume)
+
+
+def _run(cfg: DictConfig, folder: Path, resume: bool) -> float | None:
     if resume and (folder / "metrics.json").exists():
         check_same(cfg, folder / CONFIG)
         print(f"{folder}: this run is finished; nothing to do.")
@@ -50,6 +68,7 @@ def run(cfg: DictConfig) -> float | None:
         for column, role in getattr(study.dataset, "roles", {}).items():
             print(f"column {column}: {role}")
         write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+        write_text(folder / HASH, config_hash(cfg) + "\n")
     validation = study.run().loc[lambda predictions: predictions["split"] == "val"]
     if not is_first():
         return None
@@ -74,10 +93,61 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
         if not (folder / CONFIG).exists():
             raise InputError(f"resume={given}: no run there (no {CONFIG}); give the folder of a run, or resume=auto.")
         return folder, True
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if not given and "LOCAL_RANK" not in os.environ and (folder / "predictions.parquet").exists():
+    hydra = HydraConfig.get()
+    folder = Path(os.environ[FOLDER] if _is_further() and FOLDER in os.environ else hydra.runtime.output_dir)
+    if not given and not _is_further() and (folder / "predictions.parquet").exists():
         raise InputError(f"hydra.run.dir={folder}: already holds a finished run; choose another folder, or set resume=auto to keep it.")
+    if given and not _is_further() and not (folder / CONFIG).exists():
+        several = hydra.mode == RunMode.MULTIRUN
+        named = any(word.partition("=")[0] in ("hydra.run.dir", "hydra.sweep.dir") for word in hydra.overrides.hydra)
+        found = None if named else begun_before(cfg, Path(hydra.sweep.dir if several else folder).absolute().parent, folder)
+        if found:
+            print(f"resume=auto: goes on with {found}")
+            _remove_empty(folder)
+            folder = found
+    os.environ[FOLDER] = str(folder.absolute())
     return folder, bool(given)
+
+
+def _is_further() -> bool:
+    """Whether this process was begun to share a run with a first one."""
+    return any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+def begun_before(cfg: DictConfig, root: Path, apart: Path) -> Path | None:
+    """The latest run of the same config below a folder of runs and sweeps, but for one folder; None where there is none."""
+    wanted = config_hash(cfg)
+    there = [path for pattern in (f"*/{HASH}", f"*/*/{HASH}") for path in root.glob(pattern) if path.parent.absolute() != apart.absolute()]
+    same = [path for path in there if path.read_text(encoding="utf-8").strip() == wanted]
+    return max(same, key=lambda path: path.stat().st_mtime).parent if same else None
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder that Hydra has just made, where nothing but its own files is in it."""
+    if all(path.name == ".hydra" or (path.suffix == ".log" and not path.stat().st_size) for path in folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a run folder; the further processes of a run come in by the first.
+
+    Raises:
+        InputError: where another run is at work there.
+    """
+    if _is_further():
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{folder}: another run is at work there; wait for it, or give this one a folder of its own by hydra.run.dir=.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_same(cfg: DictConfig, path: Path) -> None:
@@ -89,10 +159,15 @@ def check_same(cfg: DictConfig, path: Path) -> None:
     if not path.exists():
         return
     before, now = (_flat(OmegaConf.to_container(c, resolve=True), "") for c in (OmegaConf.load(path), cfg))
-    free = ("resume", "evaluation.", "trainer.devices", "trainer.accelerator", "data.num_workers", "data.cache", "cache.", "logger.")
     for key in sorted(before.keys() | now.keys()):
-        if not key.startswith(free) and before.get(key) != now.get(key):
+        if not key.startswith(FREE) and before.get(key) != now.get(key):
             raise InputError(f"resume: {key} is {now.get(key)}, but {path.parent} was begun with {before.get(key)}; start a new run, or set it back.")
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """SHA-256 of a resolved config but for what may be other when a run goes on."""
+    flat = {key: value for key, value in _flat(OmegaConf.to_container(cfg, resolve=True), "").items() if not key.startswith(FREE)}
+    return sha256(json.dumps(flat, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _flat(node: Any, key: str) -> dict[str, Any]:

@@ -324,9 +324,15 @@ class Study:
         return True
 
     def finish(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Put the models' predictions in order and write them."""
+        """Put the models' predictions in order and write them.
+
+        Raises:
+            InputError: where the folder was removed in the meantime.
+        """
         frame = frame.reset_index(drop=True)
         if is_first():
+            if not (self.folder / "models.json").exists():
+                raise InputError(f"{self.folder}: was removed while the run was writing to it; start the run again.")
             write_atomically(self.folder / PREDICTIONS, lambda path: frame.to_parquet(path, index=False))
         wait_for_all()
         return frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ from mmdx.errors import InputError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig, ListConfig
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EFBIG)
+"""Faults of the disk, and not of a program."""
 
 
 def config_folder() -> str:
@@ -52,7 +56,9 @@ def composed(overrides: list[str], check: bool = True, fusion: DictConfig | List
 
 
 def telling(job: Callable[[], Any]) -> Any:
-    """Run a job; a fault of the input ends it with one sentence and exit code 1, a signal with one and 128 + its number, as shells count."""
+    """Run a job; a fault of the input or of the disk ends it with one sentence and exit code 1, a signal with one and 128 + its number, as shells
+    count.
+    """
     from mmdx.stopping import Stopped, requeue, stopping_on_signals
 
     try:
@@ -64,6 +70,12 @@ def telling(job: Callable[[], Any]) -> Any:
         sys.exit(128 + stopped.signum)
     except InputError as fault:
         print(f"error: {fault}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as fault:
+        if fault.errno not in DISK:
+            raise
+        why = (fault.strerror or str(fault)).lower()
+        print(f"error: {fault.filename or 'the disk'}: {why}; what was written before is whole, and resume= goes on with a run.", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from mmdx.data.sampling import ORDERS
 from mmdx.errors import InputError
-from mmdx.files import write_atomically
+from mmdx.files import write_tensors
 from mmdx.training.alike import described
 from mmdx.training.build import fused_form, parameter_groups
 from mmdx.training.feature_table import FeatureTable, scale, standardised
@@ -345,7 +344,7 @@ def _write(head: Head) -> None:
     own = {f"task.{key}": tensor.cpu() for key, tensor in _state(head.task).items()}
     for name, state, epoch in (("best", head.chosen, head.best_epoch), ("last", head.last, len(head.history) - 1)):
         kept = {f"model.fusion.{key}": tensor.cpu() for key, tensor in state.items()} | own
-        write_atomically(head.folder / "checkpoints" / f"{name}.ckpt", partial(torch.save, {"epoch": epoch, "state_dict": kept}))
+        write_tensors(head.folder / "checkpoints" / f"{name}.ckpt", {"epoch": epoch, "state_dict": kept})
 
 
 def _log(head: Head) -> None:

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from mmdx.errors import InputError
-from mmdx.files import write_atomically
+from mmdx.files import write_tensors
 from mmdx.stopping import leave, listen
 from mmdx.training.distributed import gather, rank_and_world, wait_for_all
 
@@ -29,7 +29,7 @@ class WholeFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write."""
-        write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+        write_tensors(Path(path), checkpoint)
 
 
 class Saving(Checkpoint):
@@ -48,7 +48,7 @@ class Saving(Checkpoint):
         asked: the signal that asked to stop, 0 for none.
 
     Raises:
-        InputError: where the monitored metric was not measured.
+        InputError: where the monitored metric was not measured, or the run's folder is gone.
         Stopped: after a checkpoint, where a signal asked for it.
     """
 
@@ -117,6 +117,8 @@ class Saving(Checkpoint):
             leave(signum)
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
+        if not self.folder.parent.exists():
+            raise InputError(f"{self.folder.parent}: was removed while the run was writing to it; start the run again.")
         trainer.save_checkpoint(self.folder / name)
         self.saved = time.monotonic()
 

@@ -1,0 +1,34 @@
+"""A run folder that cannot be made or written is told of in one sentence, before Hydra tries."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+
+class WritableFolder(Callback):
+    """Ends the command where its run folder, or that of its sweep, cannot be written; begins nothing else."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Look at ``hydra.run.dir``."""
+        _look("hydra.run.dir", config.hydra.run.dir)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Look at ``hydra.sweep.dir``."""
+        _look("hydra.sweep.dir", config.hydra.sweep.dir)
+
+
+def _look(key: str, given: str) -> None:
+    folder = Path(given)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "it cannot be written")
+    except OSError as fault:
+        print(f"error: {key}={given}: {(fault.strerror or str(fault)).lower()}; name a folder that can be written.", file=sys.stderr)
+        sys.exit(1)

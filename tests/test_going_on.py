@@ -1,0 +1,96 @@
+"""Runs that were stopped, as a user's commands find and end them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = ["+experiment=fusion_missing", "data.samples=120", "trainer.max_epochs=2", "logger=none", "evaluation.resamples=50"]
+SLOWER = ["+experiment=xray_text", "data.samples=120", "trainer.max_epochs=3", "evaluation.resamples=50", "training.save_steps=1"]
+
+
+def train(*overrides, cwd, wait=True, prefix=()):
+    command = [*prefix, sys.executable, str(ROOT / "train.py"), *overrides]
+    started = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    if not wait:
+        return started
+    out, err = started.communicate(timeout=300)
+    return started.returncode, out, err
+
+
+def until(condition, process, seconds=200):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None and time.monotonic() < end, process.communicate()[1][-2000:]
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_auto_finds_the_run_of_the_same_config_below_the_folder_of_runs(tmp_path):
+    code, _, err = train(*QUICK, "resume=auto", cwd=tmp_path)
+    assert code == 0, err[-2000:]
+    (first,) = (tmp_path / "runs" / "fusion_missing").iterdir()
+    whole = pd.read_parquet(first / "predictions.parquet")
+    for name in ("metrics.json", "predictions.parquet", "models/model/predictions.parquet"):
+        (first / name).unlink()
+    code, out, err = train(*QUICK, "resume=auto", "data.num_workers=0", cwd=tmp_path)
+    assert code == 0 and f"goes on with {first}" in out.replace("\n", ""), err[-2000:]
+    assert list((tmp_path / "runs" / "fusion_missing").iterdir()) == [first], "no empty folder stays behind"
+    assert pd.read_parquet(first / "predictions.parquet").equals(whole)
+    code, out, _ = train(*QUICK, "resume=auto", cwd=tmp_path)
+    assert code == 0 and "this run is finished" in out
+    code, _, err = train(*QUICK, "resume=auto", "seed=1", cwd=tmp_path)
+    assert code == 0 and len(list((tmp_path / "runs" / "fusion_missing").iterdir())) == 2, "another config is another run"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
+def test_a_run_that_was_told_to_stop_or_killed_goes_on_to_the_same_bits(tmp_path, signum):
+    code, _, err = train(*SLOWER, f"hydra.run.dir={tmp_path / 'whole'}", cwd=tmp_path)
+    assert code == 0, err[-2000:]
+    started = train(*SLOWER, f"hydra.run.dir={tmp_path / 'cut'}", cwd=tmp_path, wait=False)
+    until(lambda: (tmp_path / "cut" / "models" / "model" / "checkpoints" / "last.ckpt").exists(), started)
+    os.kill(started.pid, signum)
+    _, err = started.communicate(timeout=100)
+    assert not (tmp_path / "cut" / "metrics.json").exists()
+    if signum != signal.SIGKILL:
+        assert started.returncode == 128 + signum and f"stopped by {signum.name}" in err and "Traceback" not in err
+    code, _, err = train(*SLOWER, f"resume={tmp_path / 'cut'}", cwd=tmp_path)
+    assert code == 0, err[-2000:]
+    one, other = (pd.read_parquet(tmp_path / run / "predictions.parquet") for run in ("whole", "cut"))
+    assert one.equals(other)
+    one, other = (json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("whole", "cut"))
+    assert one == other
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"):
+        code, _, err = train(*QUICK, f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path)
+    assert code == 1 and err.count("\n") == 1 and "another run is at work there" in err
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_gets_a_sentence_and_the_run_goes_on_once_there_is_room(tmp_path):
+    """A limit on the size of a file stands for the end of a disk; the checkpoint is the first that is too large."""
+    limited = ("bash", "-c", 'ulimit -f 64; exec "$@"', "bash")
+    code, _, err = train(*SLOWER, f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path, prefix=limited)
+    assert code == 1 and "Traceback" not in err and ".ckpt: file too large" in err
+    code, _, err = train(*SLOWER, f"hydra.run.dir={tmp_path / 'run'}", "resume=auto", cwd=tmp_path)
+    assert code == 0, err[-2000:]
+
+
+def test_a_folder_that_cannot_be_made_gets_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    for word in ("hydra.run.dir", "hydra.sweep.dir"):
+        flag = ["-m"] if "sweep" in word else []
+        code, _, err = train(*flag, *QUICK, f"{word}={tmp_path / 'file' / 'run'}", cwd=tmp_path)
+        assert code == 1 and err.count("\n") == 1 and word in err and "folder that can be written" in err
