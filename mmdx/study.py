@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mmdx.data.prepared_store import PreparedStore
 from mmdx.data.splits import Fold
 from mmdx.errors import InputError, SampleError
 from mmdx.files import write_atomically, write_json
+from mmdx.prediction_table import PredictionTable
 from mmdx.together import train_together
 from mmdx.training.distributed import is_first, rank_and_world, wait_for_all
 from mmdx.training.earlier import EarlierRun
@@ -29,7 +30,7 @@ from mmdx.training.plan import ModelPlan, TrainingPlan
 from mmdx.training.predict import predict, subset_name, subsets
 from mmdx.training.pretrained import PretrainedEncoder
 from mmdx.training.teacher import Teaching
-from mmdx.types import Dataset, Simulated
+from mmdx.types import Dataset
 
 PREDICTIONS, DATA = "predictions.parquet", "data.json"
 AT_ONCE = 1024
@@ -391,7 +392,7 @@ class Study:
                 frames.append(predict(trained.model, trained.task, batches, offered, trained.device).assign(split=split))
         frame = pd.concat(frames, ignore_index=True)
         kind = "retrained" if cell.retrained else "offered"
-        table = self.describe_rows(frame, kind, trained)
+        table = self.told.of(frame, kind, trained.task)
         if self.ablation == "retrained" and not cell.retrained:
             full = table[table["modalities"] == subset_name(cell.modalities)]
             table = pd.concat([table, full.assign(ablation="retrained")], ignore_index=True)
@@ -401,48 +402,15 @@ class Study:
             table["fold"] = cell.fold.name
         return table
 
+    @property
+    def told(self) -> PredictionTable:
+        """What makes tables of this study's predictions."""
+        return PredictionTable(self.dataset, self.kind, self.model.sources)
+
     def optimum(self) -> dict[str, dict[str, float]] | None:
         """On a simulated cohort the best value of each metric for visits like those tested, by subset of modalities."""
-        cohort = self._simulated()
-        if cohort is None:
-            return None
         tested = np.unique(np.concatenate([fold.test for fold in self.folds()]))
-        return {subset_name(subset): cohort.optimum(self._read_by(subset), tested) for subset in subsets(self.model.encoders)}
-
-    def _simulated(self) -> Simulated | None:
-        """The cohort, where the true posterior of its target is known: that of a simulated diagnosis."""
-        return self.dataset if isinstance(self.dataset, Simulated) and self.kind == "binary" else None
-
-    def _read_by(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The modalities of the data set that some encoders read."""
-        return tuple(sorted({self.model.sources.get(name, name) for name in names}))
-
-    def describe_rows(self, frame: pd.DataFrame, ablation: str, trained: TrainedModel) -> pd.DataFrame:
-        """Predictions with ids, targets and metadata in the place of row numbers."""
-        rows = frame["index"].to_numpy()
-        table = self.dataset.table.iloc[rows].reset_index(drop=True)
-        columns: dict[str, Any] = {
-            "sample_id": table["sample_id"],
-            "patient_id": table.get("patient_id"),
-            "split": frame["split"],
-            "modalities": frame["modalities"],
-            "ablation": ablation,
-            "present": frame["present"],
-            **trained.task.columns(table),
-            **{c: frame[c] for c in map(str, frame) if c not in ("index", "split", "modalities", "present")},
-        }
-        if (cohort := self._simulated()) is not None:
-            columns["oracle"] = self._oracle(frame, cohort)
-        if "site" in table and table["site"].notna().any():
-            columns["meta_site"] = table["site"]
-        columns |= {c: table[c] for c in map(str, table) if c.startswith("meta_")}
-        return pd.DataFrame(columns)
-
-    def _oracle(self, frame: pd.DataFrame, cohort: Simulated) -> np.ndarray:
-        oracle = np.zeros(len(frame))
-        for name, group in frame.groupby("modalities"):
-            oracle[group.index] = cohort.posterior(self._read_by(str(name).split("+")))[group["index"]]
-        return oracle
+        return self.told.optimum(tested, subsets(self.model.encoders))
 
 
 def run_together(studies: Sequence[Study]) -> list[pd.DataFrame]:

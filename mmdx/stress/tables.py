@@ -18,7 +18,7 @@ def as_table(study: Study, cell: Cell, trained: TrainedModel, frame: pd.DataFram
     """
     full = subset_name(cell.modalities)
     predicted = [c for c in map(str, frame) if c.startswith("prob") or c in ("index", "split", "present", "vacuity")]
-    table = study.describe_rows(frame[predicted].assign(modalities=full if offered is None else offered), "offered", trained)
+    table = study.told.of(frame[predicted].assign(modalities=full if offered is None else offered), "offered", trained.task)
     left_out = [c for c in map(str, table) if c.startswith("meta_") or (c == "oracle" and offered is None)]
     table = table.drop(columns=left_out).assign(modalities=full)
     if len(study.seeds) > 1:
