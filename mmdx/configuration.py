@@ -87,7 +87,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "cache.root": (_or_none(lambda v: isinstance(v, str) and bool(v)), "a folder, or null for the user's cache folder"),
     "cache.gb": (_number(lambda v: v > 0), "greater than 0"),
     "training.fused_loss": (_number(lambda v: v >= 0), "0 or more"),
-    "training.per_modality_loss": (_number(lambda v: v >= 0), "0 or more"),
+    "training.per_modality_loss": (lambda v: v == "auto" or _number(lambda v: v >= 0)(v), "0 or more, or auto"),
     "training.order": (_one_of("shuffled", "balanced", "stratified"), "shuffled, balanced or stratified"),
     "training.mode": (_one_of("max", "min"), "max or min"),
     "training.checkpoint": (_one_of("best", "last"), "best or last"),

@@ -17,8 +17,8 @@ from mmdx.parts import STRATEGIES, make
 from mmdx.types import Features
 
 WIDTHS = {"a": 512, "b": 384}
-TOKENS = 4
-"""The reference size: two modalities, a ResNet-18's width and a MiniLM's, four tokens each, one logit."""
+TOKENS, BATCH = 4, 64
+"""The reference size: two modalities, a ResNet-18's width and a MiniLM's, four tokens each, one logit, in a batch of 64."""
 
 
 @dataclass
@@ -27,9 +27,10 @@ class Row:
 
     Attributes:
         name: of its YAML file.
-        family, paper, tokens, absence, exempt: as in ``mmdx.fusion.base.Method``; a fusion that carries none has empty ones.
+        family, paper, tokens, absence, own_losses, exempt: as in ``mmdx.fusion.base.Method``; a fusion that carries none has empty ones.
         parameters: how many it has at the reference size.
-        megaflops: millions of multiplications and additions of one sample's forward pass, as torch counts those of matrix products.
+        megaflops: millions of multiplications and additions of one sample's forward pass in a batch of 64, as torch counts those of matrix
+            products; what a batch shares is shared out, and Fourier transforms are not counted.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row:
     paper: str
     tokens: bool | None
     absence: str
+    own_losses: bool
     parameters: int
     megaflops: float
     exempt: dict[str, str] = field(default_factory=dict)
@@ -59,18 +61,18 @@ def described(name: str, config_folder: str) -> Row:
     assert isinstance(cfg, DictConfig)
     torch.manual_seed(0)
     fusion = make(cfg.fusion, "fusion", "fusion", widths=dict(WIDTHS), head=partial(nn.Linear, out_features=1)).eval()
-    features = {m: Features(torch.randn(1, TOKENS, width), torch.ones(1, TOKENS, dtype=torch.bool)) for m, width in WIDTHS.items()}
+    features = {m: Features(torch.randn(BATCH, TOKENS, width), torch.ones(BATCH, TOKENS, dtype=torch.bool)) for m, width in WIDTHS.items()}
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its products are not counted
     try:
         with FlopCounterMode(display=False) as counter:
-            fusion.requires_grad_(False)(features, {m: torch.ones(1, dtype=torch.bool) for m in WIDTHS})
+            fusion.requires_grad_(False)(features, {m: torch.ones(BATCH, dtype=torch.bool) for m in WIDTHS})
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
     method = getattr(fusion, "method", None)
-    said = method._asdict() if method else {"family": "", "paper": "", "tokens": None, "absence": "", "exempt": {}}
+    said = method._asdict() if method else {"family": "", "paper": "", "tokens": None, "absence": "", "own_losses": False, "exempt": {}}
     parameters = sum(parameter.numel() for parameter in fusion.parameters())
-    return Row(name, parameters=parameters, megaflops=counter.get_total_flops() / 1e6, **said)
+    return Row(name, parameters=parameters, megaflops=counter.get_total_flops() / BATCH / 1e6, **said)
 
 
 def strategies(config_folder: str) -> list[tuple[str, str, str]]:
@@ -97,7 +99,7 @@ HEADER = ("fusion", "family", "reads", "absence", "parameters", "MFLOPs", "exemp
 
 def _cells(row: Row) -> tuple[str, ...]:
     reads = {True: "tokens", False: "their mean", None: ""}[row.tokens]
-    return row.name, row.family, reads, row.absence, f"{row.parameters:,}", f"{row.megaflops:.2f}", ", ".join(row.exempt), row.paper
+    return row.name, row.family, reads, row.absence, f"{row.parameters:,}", f"{row.megaflops:.3g}", ", ".join(row.exempt), row.paper
 
 
 def aligned(rows: list[Row]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pandas as pd
 import torch
@@ -83,10 +83,42 @@ def make(node: DictConfig, key: str, slot: str, partial: bool = False, **argumen
             raise InputError(f"{key}._target_={target}: is not {words}.")
     if "_target_" not in node:
         raise InputError(f"{key}: has no _target_; it needs the class of {words}.")
+    check_kinds(get_class(node["_target_"]), node, key)
     try:
         return instantiate(node, _convert_="all", _partial_=partial, **arguments)
     except InstantiationException as fault:
         raise InputError(_reason(fault, key, node["_target_"])) from fault
+
+
+KINDS: dict[type, tuple[Callable[[Any], bool], str]] = {
+    bool: (lambda v: isinstance(v, bool), "true or false"),
+    int: (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number"),
+    float: (lambda v: isinstance(v, int | float) and not isinstance(v, bool), "a number"),
+    str: (lambda v: isinstance(v, str), "a word"),
+}
+
+
+def check_kinds(kind: type, node: DictConfig, key: str) -> None:
+    """Compare plain settings with what the class's constructor says that they are: a word in the place of a number, say.
+
+    Raises:
+        InputError: naming the first that is something else.
+    """
+    try:
+        hints = get_type_hints(kind.__init__)  # type: ignore[misc]
+    except (NameError, TypeError):  # what a hint names isn't there outside of type checking
+        return
+    for name, hint in hints.items():
+        allowed = get_args(hint) or (hint,)
+        value = node.get(name) if name in node and not OmegaConf.is_missing(node, name) else None
+        if name not in node or not all(one in KINDS or one is type(None) for one in allowed) or OmegaConf.is_config(value):
+            continue
+        if value is None and type(None) in allowed:
+            continue
+        kinds = [KINDS[one] for one in allowed if one in KINDS]
+        if not any(accepts(value) for accepts, _ in kinds):
+            more = ", or null" if type(None) in allowed else ""
+            raise InputError(f"{key}.{name}={'null' if value is None else value}: must be {' or '.join(words for _, words in kinds)}{more}.")
 
 
 def _class(target: str, key: str) -> type:
@@ -214,7 +246,7 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
         num_workers=None if cfg.data.num_workers == "auto" else cfg.data.num_workers,
         modality_dropout=modality_dropout(select(cfg, "training.modality_dropout", 0.0)),
         fused_loss=training.fused_loss,
-        per_modality_loss=training.per_modality_loss,
+        per_modality_loss=None if training.per_modality_loss == "auto" else training.per_modality_loss,
         balance=_balance(cfg),
         teacher=_teacher(cfg) if _has_teacher(cfg) else None,
         order=training.order,

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from mmdx.files import write_atomically, write_json
-from mmdx.training.build import FITTED, build_model, load_transforms
+from mmdx.training.build import FITTED, build_model, check_learns, load_transforms
 from mmdx.training.feature_table import FeatureTable
 from mmdx.training.fit import TrainedModel, calibrate, device_of
 from mmdx.training.frozen import EncodedCohort
@@ -93,6 +93,7 @@ def _head(study: Study, cell: Cell, table: FeatureTable, known: dict[bytes, dict
     model = build_model(plan, transforms, task.outputs)
     if folder not in done:
         write_json(folder / FITTED, fitted)
+    check_learns(model, study.training)
     groups = named_groups(model, plan, study.training)
     return Head(cell.name, cell.seed, study.training, groups, train, val, model, task, transforms, folder)
 

@@ -11,9 +11,10 @@ where it has none), each trained with one seed; the one with the best AUROC on v
 Seeds are trained at once where that is faster, fusions spread over processes, and the same command goes on after a kill.
 
 The table gives for each fusion the mean over seeds of the share of the optimum, (AUROC - 0.5) / (AUROC of the true posterior on the same rows - 0.5),
-with a 95 % t-interval over seeds (initialisation and order; one cohort and split), and on "missing" the difference from concatenation with zeros in
-absent slots, tuned alike, paired by seed. Where that interval excludes 0 the difference is marked. Written to fusion_benchmark.md, .csv and .svg, and
-what was tried to tuning.json.
+with a 95 % interval over seeds (initialisation and order) and patients like those tested (DeLong); the cohort that is trained on is one. On
+"missing" and covid-cxr it gives the difference from concatenation with zeros in absent slots, tuned alike, paired by seed and patient. Where its
+interval excludes 0 the difference is marked, with * where it stays so after Holm's correction over all fusions. Written to fusion_benchmark.md, .csv
+and .svg, and what was tried to tuning.json.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import argparse
 import itertools
 import json
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +33,19 @@ import pandas as pd
 from grid import combinations, config_of
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from mmdx.commands.hydra_app import config_folder, telling
+from mmdx.commands.hydra_app import composed, config_folder, telling
 from mmdx.errors import InputError
+from mmdx.evaluation.delong import auroc_linear
+from mmdx.evaluation.linear import Linear, difference, mean
+from mmdx.evaluation.multiplicity import holm
 from mmdx.files import write_atomically, write_json, write_text
 from mmdx.grid import TIMING, made, run_all
 from mmdx.methods import FAMILIES, described
+from mmdx.methods import fusions as every_fusion
 
 COHORTS = {
     "synergy": ("fusion_synergy", []),
@@ -48,8 +56,6 @@ ZEROS = "concat, zeros"
 """Concatenation that knows nothing of absence: what methods made for it are measured against."""
 EACH = "concat, retrained"
 """Concatenation, which of one modality is a network on that one; also trained on each modality alone, in the same folds."""
-CHANCE = 0.05
-"""A share of the optimum that small is taken for none."""
 
 
 def plans(cohort: str, fusions: list[str], seeds: int, more: list[str]) -> dict[str, list[str]]:
@@ -80,10 +86,26 @@ def space(name: str) -> list[list[str]]:
 
 
 def settings(fusion: str, budget: int) -> list[list[str]]:
-    """What is tried of a run: the default, and settings drawn from its fusion's space, in all ``budget`` or as many as there are."""
+    """What is tried of a run: the default, and settings drawn from its fusion's space that are not the default, in all ``budget`` or as many as there
+    are.
+    """
     there = space(fusion)
     order = np.random.default_rng(zlib.crc32(fusion.encode())).permutation(len(there))  # runs of one fusion try the same
-    return [[], *(there[k] for k in order[: budget - 1])]
+    base = _plain(fusion, there[0])
+    drawn: list[list[str]] = []
+    for k in order:
+        if len(drawn) == budget - 1:
+            break
+        if any(base[word.partition("=")[0]] != word.partition("=")[2] for word in there[k]):
+            drawn.append(there[k])
+    return [[], *drawn]
+
+
+def _plain(fusion: str, words: list[str]) -> dict[str, str]:
+    """The defaults of some keys, in the words of a search space."""
+    known = fusion if fusion in every_fusion(config_folder()) else "concat"
+    cfg = composed(["+experiment=fusion_missing", f"fusion={known}"], check=False)
+    return {key: str(OmegaConf.select(cfg, key)) for key in (word.partition("=")[0] for word in words)}
 
 
 def tuned(out: Path, runs: dict[str, list[str]], budget: int, jobs: int | None) -> dict[str, tuple[Path, list[str]]]:
@@ -112,19 +134,34 @@ def auroc(folder: Path, split: str, alone: str) -> float:
     return float(roc_auc_score(own["target"], own["prob"]))
 
 
-def scores(folder: Path, alone: str, whole: Path) -> pd.DataFrame:
-    """AUROC of each seed on a run's test rows, and, where the predictions of another hold the true posterior given all modalities, the share of that
-    one's AUROC on the same rows.
+def measured(folder: Path, alone: str, whole: Path) -> dict[int, tuple[Linear, Linear | None]]:
+    """Of each seed AUROC on a run's test rows and, where the predictions of another hold the true posterior given all modalities, the share of that
+    one's AUROC on the same rows; both with what each patient adds to them.
     """
     table, best = predicted(folder, "test", alone), predicted(whole, "test", "")
     if "oracle" in best:
         table["oracle"] = table["sample_id"].map(best.drop_duplicates("sample_id").set_index("sample_id")["oracle"])
-    rows = []
-    for seed, own in table.assign(seed=table.get("seed", 0)).groupby("seed"):
-        value = float(roc_auc_score(own["target"], own["prob"]))
-        most = float(roc_auc_score(own["target"], own["oracle"])) if "oracle" in own else np.nan
-        rows.append({"seed": seed, "auroc": value, "share": (value - 0.5) / (most - 0.5), "rows": len(own)})
-    return pd.DataFrame(rows).set_index("seed")
+    found = {}
+    units = {unit: place for place, unit in enumerate(sorted(set(unit_of(best))))}
+    for seed, own in table.assign(seed=table.get("seed", 0)).sort_values("sample_id").groupby("seed"):
+        positive, unit = own["target"].to_numpy() == 1, unit_of(own).map(units).to_numpy()
+        value = auroc_linear(positive, own["prob"].to_numpy(), unit, len(units))
+        assert value is not None, "a test split has both classes"
+        most = auroc_linear(positive, own["oracle"].to_numpy(), unit, len(units)) if "oracle" in own else None
+        found[int(seed)] = (value, most and share_of(value, most))
+    return found
+
+
+def unit_of(table: pd.DataFrame) -> pd.Series:
+    """The patient of each row, or its own id where patients aren't known."""
+    return table["patient_id"].where(table["patient_id"].notna(), table["sample_id"]) if "patient_id" in table else table["sample_id"]
+
+
+def share_of(value: Linear, most: Linear) -> Linear:
+    """(value - 0.5) / (most - 0.5), to first order."""
+    room = most.value - 0.5
+    share = (value.value - 0.5) / room
+    return replace(value, value=share, terms=(value.terms - share * most.terms) / room)
 
 
 def predicted(folder: Path, split: str, alone: str) -> pd.DataFrame:
@@ -135,13 +172,31 @@ def predicted(folder: Path, split: str, alone: str) -> pd.DataFrame:
     return table[table["modalities"] == alone if alone else several == several.max()].copy()
 
 
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % t-interval."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, np.nan, np.nan
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return mean, mean - half, mean + half
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95 % interval, and the p-value of its being 0; NaN with one seed."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def estimate(parts: Sequence[Linear]) -> Estimate:
+    """The mean over seeds for patients like those tested: its variance is that of the patients, the seeds taken together, and that of the seeds, by
+    Student's t with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2:110).
+    """
+    values = np.array([part.value for part in parts])
+    whole, centre = mean(list(parts)), float(values.mean())
+    if len(values) < 2 or whole is None:
+        return Estimate(centre, np.nan, np.nan, np.nan)
+    seeds, patients = float(values.var(ddof=1) / len(values)), whole.variance
+    total = seeds + patients
+    if not total:
+        return Estimate(centre, centre, centre, 1.0 if centre == 0 else 0.0)
+    free = total**2 / (seeds**2 / (len(values) - 1) + patients**2 / whole.degrees_of_freedom)
+    half = float(stats.t.ppf(0.975, free) * total**0.5)
+    return Estimate(centre, centre - half, centre + half, float(2 * stats.t.sf(abs(centre) / total**0.5, free)))
 
 
 def summarised(cohorts: dict[str, dict[str, dict[str, tuple[Path, list[str]]]]]) -> pd.DataFrame:
@@ -150,21 +205,28 @@ def summarised(cohorts: dict[str, dict[str, dict[str, tuple[Path, list[str]]]]])
     for cohort, versions in cohorts.items():
         for version, folders in versions.items():
             whole = folders[ZEROS][0]
-            base = scores(whole, "", whole)
+            base = measured(whole, "", whole)
             for name, (folder, setting) in folders.items():
                 alone = name.removesuffix(" alone") if name.endswith(" alone") else ""
-                own, row, head = scores(folder, alone, whole), rows.setdefault(name, {"fusion": name}), f"{cohort}_{version}"
-                row[head], row[f"{head}_low"], row[f"{head}_high"] = interval(own["auroc" if cohort == "covid" else "share"].to_numpy())
-                gain = (own["auroc"] - base["auroc"]).where(own["rows"] == base["rows"])  # one modality alone has fewer rows
-                row[f"{head}_gain"], row[f"{head}_gain_low"], row[f"{head}_gain_high"] = interval(gain.to_numpy())
+                own, row, head = measured(folder, alone, whole), rows.setdefault(name, {"fusion": name}), f"{cohort}_{version}"
+                told = estimate([auroc if cohort == "covid" else share for auroc, share in own.values()])
+                row[head], row[f"{head}_low"], row[f"{head}_high"] = told.mean, told.low, told.high
+                if not alone:  # which has fewer rows
+                    gain = estimate([difference(auroc, base[seed][0]) for seed, (auroc, _) in own.items()])
+                    row |= {f"{head}_gain{end}": getattr(gain, key) for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"), ("_p", "p"))}
                 row[f"{head}_setting"] = " ".join(setting)
                 row[f"{head}_seconds"] = json.loads((folder / TIMING).read_text(encoding="utf-8"))["train and predict"]
+    known = every_fusion(config_folder())
     for name, row in rows.items():
-        if (Path(config_folder()) / "fusion" / f"{name}.yaml").exists():
+        if name in known:
             said = described(name, config_folder())
             row |= {"family": said.family, "reads": "tokens" if said.tokens else "their mean", "absence": said.absence, "parameters": said.parameters}
         else:
             row |= {"family": "baseline", "reads": "", "absence": "", "parameters": ""}
+    for head in (f"{cohort}_{version}" for cohort, versions in cohorts.items() for version in versions):
+        compared = [row for name, row in rows.items() if np.isfinite(row.get(f"{head}_gain_p", np.nan)) and name != ZEROS]
+        for row, p in zip(compared, holm([row[f"{head}_gain_p"] for row in compared]), strict=True):
+            row[f"{head}_gain_holm"] = float(p)
     order = ["baseline", *FAMILIES]
     return pd.DataFrame(sorted(rows.values(), key=lambda row: (order.index(str(row["family"])), str(row["fusion"]))))
 
@@ -176,8 +238,8 @@ def markdown(table: pd.DataFrame, cohorts: dict[str, Any]) -> str:
         for version in versions:
             head.append(f"{cohort}, {version}: {'AUROC' if cohort == 'covid' else 'share'}")
             columns.append((f"{cohort}_{version}", False))
-            if cohort == "missing":
-                head.append(f"missing, {version}: AUROC over zeros")
+            if cohort != "synergy":
+                head.append(f"{cohort}, {version}: AUROC over zeros")
                 columns.append((f"{cohort}_{version}", True))
     head.append("time, default")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -187,6 +249,7 @@ def markdown(table: pd.DataFrame, cohorts: dict[str, Any]) -> str:
             if gain:
                 low, high = row[f"{name}_gain_low"], row[f"{name}_gain_high"]
                 mark = " better" if low > 0 else " worse" if high < 0 else ""
+                mark += " *" if mark and row[f"{name}_gain_holm"] < 0.05 else ""
                 cells.append("-" if np.isnan(low) else f"{row[f'{name}_gain']:+.3f} ({low:+.3f} to {high:+.3f}){mark}")
             else:
                 cells.append(f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})")
@@ -207,16 +270,18 @@ def facts(table: pd.DataFrame, cohorts: dict[str, Any]) -> str:
     lines = []
     for version in cohorts.get("synergy", ()):
         share = fusions[f"synergy_{version}"]
-        chance = share.abs() <= CHANCE
+        chance = (fusions[f"synergy_{version}_low"] <= 0) & (fusions[f"synergy_{version}_high"] >= 0)
         lines += [
             f"- synergy, {version}: of {able.sum()} multiplicative and token methods {of(able & (share < 0.8))} find less than 0.8 of the optimum.",
-            f"- synergy, {version}: of {decision.sum()} decision-level methods {of(decision & ~chance)} are not at chance (share within {CHANCE}).",
+            f"- synergy, {version}: of {decision.sum()} decision-level methods {of(decision & ~chance)} are not at chance (the interval excludes 0).",
         ]
     for version in cohorts.get("missing", ()):
         low, high = (fusions[f"missing_{version}_gain{side}"] for side in ("_low", "_high"))
+        sure = fusions[f"missing_{version}_gain_holm"] < 0.05
         lines.append(
             f"- missing, {version}: of {aware.sum()} methods that handle absence by design {of(aware & (low > 0))} are better than concatenation "
-            f"with zeros, {of(aware & (high < 0))} worse, {of(aware & (low <= 0) & (high >= 0))} not told apart from it."
+            f"with zeros, {of(aware & (high < 0))} worse, {of(aware & (low <= 0) & (high >= 0))} not told apart from it. After Holm's correction "
+            f"over all fusions {of(aware & (low > 0) & sure)} are better, {of(aware & (high < 0) & sure)} worse."
         )
     return "\n".join(lines) + "\n"
 
@@ -252,8 +317,13 @@ def draw(table: pd.DataFrame, cohorts: dict[str, Any], path: Path) -> None:
 
 
 def benchmark(chosen: argparse.Namespace) -> None:
-    known = sorted(path.stem for path in (Path(config_folder()) / "fusion").glob("*.yaml"))
+    known = every_fusion(config_folder())
     fusions = known if chosen.fusions == "all" else chosen.fusions.split(",")
+    if chosen.tune == 1:
+        raise InputError("--tune 1: one setting is the default alone; say 2 or more, or 0 for no tuning.")
+    several = [part.input_line for part in OverridesParser.create().parse_overrides(chosen.overrides) if part.is_sweep_override()]
+    if several:
+        raise InputError(f"{several[0]}: one value for all runs is wanted; what is tried of each fusion is its own search space's.")
     for key, least, kind in (("seeds", 2, "for an interval over them"), ("tune", 0, "0 for none"), ("jobs", 1, "processes")):
         if getattr(chosen, key) is not None and getattr(chosen, key) < least:
             raise InputError(f"--{key} {getattr(chosen, key)}: must be {least} or more, {kind}.")
@@ -261,9 +331,11 @@ def benchmark(chosen: argparse.Namespace) -> None:
         raise InputError(f"--cohorts {unknown[0]}: no such cohort; there are synergy and missing, and covid by --covid FOLDER.")
     out = made(chosen.out.expanduser(), "--out")
     cohorts: dict[str, dict[str, dict[str, tuple[Path, list[str]]]]] = {}
+    planned = {}
     for cohort in [*chosen.cohorts.split(","), *(["covid"] if chosen.covid else [])]:
-        more = [*chosen.overrides, *([f"data.root={chosen.covid}"] if cohort == "covid" else [])]
-        runs = plans(cohort, fusions, chosen.seeds, more)
+        planned[cohort] = plans(cohort, fusions, chosen.seeds, [*chosen.overrides, *([f"data.root={chosen.covid}"] if cohort == "covid" else [])])
+        config_of(planned[cohort][ZEROS])  # what is wrong with it is told before any work
+    for cohort, runs in planned.items():
         folders = {run: out / cohort / "default" / run for run in runs}
         run_all(folders, {run: config_of(overrides) for run, overrides in runs.items()}, chosen.jobs)
         cohorts[cohort] = {"default": {name: (folders[run], []) for name, (run, _) in rows_of(runs).items()}}

@@ -30,6 +30,7 @@ from mmdx.evaluation.compare import compare
 from mmdx.evaluation.comparison_table import latex, markdown
 from mmdx.files import write_json, write_text
 from mmdx.grid import made, run_all
+from mmdx.methods import fusions as every_fusion
 
 OWN = {"experiment": "", "fusion": "all", "seeds": "1", "folds": "0", "jobs": "", "out": ""}
 
@@ -65,7 +66,7 @@ def combinations(own: dict[str, str], overrides: list[str]) -> dict[str, list[st
     Raises:
         InputError: where an override is none, or a fusion isn't there.
     """
-    known = sorted(path.stem for path in (Path(config_folder()) / "fusion").glob("*.yaml"))
+    known = every_fusion(config_folder())
     fusions = known if own["fusion"] == "all" else own["fusion"].split(",")
     if unknown := [name for name in fusions if name not in known]:
         raise InputError(f"fusion={unknown[0]}: no such fusion; there are {', '.join(known)}.")

@@ -52,8 +52,9 @@ def asked(words: list[str]) -> tuple[dict[str, str], list[str]]:
         if not own[key]:
             raise InputError(f"{key}: not given; say {key}=NAME.")
     for key, least in (("sizes", 1), ("repeats", 2), *([("jobs", 1)] if own["jobs"] else [])):
-        if not all(number.isascii() and number.isdigit() and int(number) >= least for number in own[key].split(",")):
-            raise InputError(f"{key}={own[key]}: must be whole numbers of {least} or more.")
+        numbers = own[key].split(",") if key == "sizes" else [own[key]]
+        if not all(number.isascii() and number.isdigit() and int(number) >= least for number in numbers):
+            raise InputError(f"{key}={own[key]}: must be {'whole numbers' if key == 'sizes' else 'a whole number'} of {least} or more.")
     return own, overrides
 
 
@@ -79,13 +80,14 @@ def without(information: Any, modality: str) -> dict[str, dict[str, float]]:
     """A cohort's information, of which one modality says nothing: what several share is left with the others."""
     found: dict[str, dict[str, float]] = {}
     for kind, bits in information.items():
-        found[kind] = {}
+        found.setdefault(kind, {})
         for names, value in (bits or {}).items():
             left = [name for name in names.split("+") if name != modality]
             if len(left) == len(names.split("+")):
-                found[kind][names] = value
+                found[kind][names] = value + found[kind].get(names, 0.0)
             elif left and kind == "redundant":
-                found["unique" if len(left) == 1 else kind]["+".join(left)] = value + found["unique"].get("+".join(left), 0.0)
+                of = found.setdefault("unique" if len(left) == 1 else kind, {})
+                of["+".join(left)] = value + of.get("+".join(left), 0.0)
     return found
 
 

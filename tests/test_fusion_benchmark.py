@@ -11,10 +11,13 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import fusion_benchmark
-from fusion_benchmark import interval, plans, scores, settings, space
+from fusion_benchmark import estimate, measured, plans, settings, space
 from omegaconf import OmegaConf
+from scipy import stats
 
 from mmdx.commands.hydra_app import composed, telling
+from mmdx.evaluation.delong import auroc_linear
+from mmdx.evaluation.linear import Linear, mean
 
 ROOT = Path(__file__).resolve().parent.parent
 FUSIONS = sorted(path.stem for path in (ROOT / "conf" / "fusion").glob("*.yaml"))
@@ -46,10 +49,32 @@ def test_every_method_and_baseline_gets_the_same_number_of_settings_the_default_
         assert tried == settings(fusion, 8)
 
 
-def test_the_interval_is_students():
-    mean, low, high = interval(np.array([1.0, 2.0, 3.0]))
-    assert np.isnan(interval(np.array([1.0]))[1:]).all(), "one seed says nothing of others"
-    assert (mean, round(high - mean, 4)) == (2.0, round(4.302652729911275 / 3**0.5, 4)) and low + high == pytest.approx(4.0)
+def linear(values, terms):
+    terms = np.array([terms, terms])
+    return Linear(values, terms, np.ones(terms.shape, bool), terms.shape[1])
+
+
+def test_the_interval_is_of_seeds_and_of_patients():
+    """Students's over seeds where patients add nothing, the patients' where seeds agree; both variances add up."""
+    still, few = [0.0] * 4, [0.03, -0.01, -0.02, 0.0]
+    alone = estimate([linear(value, still) for value in (1.0, 2.0, 3.0)])
+    assert np.isnan(estimate([linear(1.0, few)]).low), "one seed says nothing of others"
+    assert (alone.mean, round(alone.high - alone.low, 4)) == (2.0, round(2 * 4.302652729911275 / 3**0.5, 4))
+    agreed, one = estimate([linear(2.0, few)] * 3), mean([linear(2.0, few)])
+    assert agreed.high - agreed.low == pytest.approx(2 * stats.t.ppf(0.975, one.degrees_of_freedom) * one.variance**0.5)
+    both = estimate([linear(value, few) for value in (1.99, 2.0, 2.01)])
+    assert both.high - both.low > agreed.high - agreed.low
+
+
+def test_an_interval_covers_the_truth_of_scores_that_say_nothing():
+    """Ten seeds whose scores share most of their noise, as those of one cohort do: the share of 0 is inside in about 95 % of cohorts."""
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(200):
+        positive, common = rng.random(300) < 0.5, rng.normal(size=300)
+        seeds = [auroc_linear(positive, common + 0.3 * rng.normal(size=300), np.arange(300), 300) for _ in range(10)]
+        found = estimate(seeds)
+        inside += found.low <= 0.5 <= found.high
+    assert stats.binomtest(inside, 200, 0.95).pvalue > 0.01
 
 
 def test_shares_are_of_the_optimum_on_a_runs_own_rows(tmp_path):
@@ -59,8 +84,16 @@ def test_shares_are_of_the_optimum_on_a_runs_own_rows(tmp_path):
     (tmp_path / "alone").mkdir()
     alone = whole.iloc[1:].assign(modalities="x", ablation="retrained", prob=[0.1, 0.2, 0.05], oracle=0.4)
     pd.concat([alone, whole.assign(prob=0.5, oracle=0.5)]).to_parquet(tmp_path / "alone" / "predictions.parquet")
-    assert scores(tmp_path / "both", "", tmp_path / "both").loc[0, ["auroc", "share"]].tolist() == [0.75, 0.5]
-    assert scores(tmp_path / "alone", "x", tmp_path / "both").loc[0, ["auroc", "share", "rows"]].tolist() == [0.5, 0.0, 3]
+    assert [part.value for part in measured(tmp_path / "both", "", tmp_path / "both")[0]] == [0.75, 0.5]
+    auroc, share = measured(tmp_path / "alone", "x", tmp_path / "both")[0]
+    assert (auroc.value, share.value, auroc.rows) == (0.5, 0.0, 3)
+
+
+def test_the_default_is_not_drawn_a_second_time():
+    for fusion in FUSIONS:
+        base = composed(["+experiment=fusion_missing", f"fusion={fusion}"])
+        for setting in settings(fusion, 8)[1:]:
+            assert any(str(OmegaConf.select(base, key)) != value for key, value in (word.split("=") for word in setting)), setting
 
 
 @pytest.mark.parametrize(
@@ -68,6 +101,9 @@ def test_shares_are_of_the_optimum_on_a_runs_own_rows(tmp_path):
     [
         (["--seeds", "1"], "--seeds 1: must be 2 or more"),
         (["--tune", "-1"], "--tune -1: must be 0 or more"),
+        (["--tune", "1"], "--tune 1: one setting is the default alone"),
+        (["optimizer.lr=0.001,0.003"], "optimizer.lr=0.001,0.003: one value for all runs is wanted"),
+        (["--covid", "/no/such/folder"], "data.root=/no/such/folder: no such folder"),
         (["--cohorts", "missing,nope"], "--cohorts nope: no such cohort"),
         (["--fusions", "nope"], "fusion=nope: no such fusion"),
     ],

@@ -8,13 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-
-
-def check_counts(**settings: int) -> None:
-    """Refuse settings that are not whole numbers of at least 1; the first fault is named by its key."""
-    for key, value in settings.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"fusion.{key}={value!r}: must be a whole number of at least 1.")
+from mmdx.fusion.base import check_counts
 
 
 def check_heads(hidden: int, heads: int, key: str = "heads") -> None:

@@ -20,6 +20,7 @@ class Method(NamedTuple):
         paper: authors, year and where it is found.
         tokens: whether it reads an encoder's tokens; else their mean.
         absence: "design" where the method says what becomes of an absent modality, "masking" where its slot is masked or zeroed for it.
+        own_losses: whether the paper trains each modality's own logits beside the fused ones, as ``training.per_modality_loss=auto`` then does.
         exempt: of ``mmdx.testing.check_fusion`` the checks that it does not keep, and why.
     """
 
@@ -27,6 +28,7 @@ class Method(NamedTuple):
     paper: str
     tokens: bool = False
     absence: str = "masking"
+    own_losses: bool = False
     exempt: Mapping[str, str] = {}
 
 
@@ -42,6 +44,13 @@ def modality_names(widths: Mapping[str, int]) -> list[str]:
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
             raise InputError(f"widths[{name!r}]={width!r}: must be a whole number above 0, the width of that encoder's tokens.")
     return sorted(widths)
+
+
+def check_counts(**settings: int) -> None:
+    """Refuse settings that are not whole numbers of at least 1; the first fault is named by its key."""
+    for key, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"fusion.{key}={value!r}: must be a whole number of at least 1.")
 
 
 def present_pooled(features: Mapping[str, Features], present: Mapping[str, Tensor], widths: Mapping[str, int]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled
 from mmdx.fusion.power import power_normalise
 from mmdx.types import Features, FusionOutput
 
@@ -51,6 +51,7 @@ class BilinearPooling(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden, rank=rank)
         if rank < 1:
             raise InputError(f"fusion.rank={rank}: must be a whole number above 0, the width of each modality's projection.")
         if not epsilon > 0:

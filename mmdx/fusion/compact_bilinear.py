@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled
 from mmdx.fusion.power import power_normalise
 from mmdx.types import Features, FusionOutput
 
@@ -54,6 +54,7 @@ class CompactBilinearPooling(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(size=size)
         if size < 2:
             raise InputError(f"fusion.size={size}: must be a whole number above 1, the number of bins.")
         if not epsilon > 0:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled
 from mmdx.types import Features, FusionOutput
 
 
@@ -35,6 +35,7 @@ class Concatenation(nn.Module):
         self, widths: Mapping[str, int], head: Callable[[int], nn.Module], hidden: int = 128, dropout: float = 0.1, absent: str = "learned"
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden)
         if absent not in ("learned", "zeros"):
             raise InputError(f"fusion.absent={absent}: must be learned or zeros.")
         self.modalities = modality_names(widths)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, Tokens, modality_names, present_tokens, stack_presence
+from mmdx.fusion.base import Method, Tokens, check_counts, modality_names, present_tokens, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -51,6 +51,7 @@ class DAFT(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden)
         names = modality_names(widths)
         if condition is not None and condition not in names:
             raise InputError(f"fusion.condition={condition}: must be one of the modalities, {', '.join(names)}; or null for the last of them.")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled, stack_presence
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled, stack_presence
 from mmdx.fusion.decision import by_modality, count_outputs
 from mmdx.types import Features, FusionOutput
 
@@ -48,7 +48,7 @@ class DisentangledFusion(nn.Module):
         InputError: where a weight is below 0.
     """
 
-    method = Method("missing", "Yao et al. 2024, arXiv:2403.06197", absence="design")
+    method = Method("missing", "Yao et al. 2024, arXiv:2403.06197", absence="design", own_losses=True)
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class DisentangledFusion(nn.Module):
         disentangling_weight: float = 1.0,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden)
         for key, weight in (("alignment_weight", alignment_weight), ("disentangling_weight", disentangling_weight)):
             if not weight >= 0:
                 raise InputError(f"fusion.{key}={weight}: must be 0, for no such loss, or above.")

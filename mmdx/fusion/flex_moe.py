@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.attention import Attention, check_counts, check_heads
-from mmdx.fusion.base import Method, modality_names, present_tokens, stack_presence
+from mmdx.fusion.attention import Attention, check_heads
+from mmdx.fusion.base import Method, check_counts, modality_names, present_tokens, stack_presence
 from mmdx.types import Features, FusionOutput
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmdx.fusion.attention import Attention, check_counts, check_heads
-from mmdx.fusion.base import Method, Tokens, modality_names, present_tokens
+from mmdx.fusion.attention import Attention, check_heads
+from mmdx.fusion.base import Method, Tokens, check_counts, modality_names, present_tokens
 from mmdx.types import Features, FusionOutput
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled, stack_presence
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -47,6 +47,7 @@ class Highway(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden, layers=layers)
         if layers < 1:
             raise InputError(f"fusion.layers={layers}: must be 1 or more highway layers.")
         self.modalities = modality_names(widths)

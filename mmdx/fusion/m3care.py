@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled, stack_presence
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -66,6 +66,7 @@ class M3Care(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden, patients=patients, layers=layers, heads=heads)
         if hidden % heads:
             raise InputError(f"fusion.hidden={hidden}: must be a multiple of fusion.heads={heads}.")
         if patients < 1:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled
 from mmdx.types import Features, FusionOutput
 
 
@@ -48,6 +48,7 @@ class MedFuse(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden)
         self.modalities = modality_names(widths)
         self.widths = {m: widths[m] for m in self.modalities}
         self.order = self.modalities if order is None else list(order)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_tokens, stack_presence
+from mmdx.fusion.base import Method, check_counts, modality_names, present_tokens, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -49,6 +49,7 @@ class MultimodalTransferModule(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden)
         if not ratio >= 1:
             raise InputError(f"fusion.ratio={ratio}: must be 1 or more, by what the common representation is narrower than the streams.")
         self.modalities = modality_names(widths)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled
 from mmdx.fusion.power import power_normalise
 from mmdx.types import Features, FusionOutput
 
@@ -44,6 +44,7 @@ class Mutan(nn.Module):
         self, widths: Mapping[str, int], head: Callable[[int], nn.Module], hidden: int = 128, rank: int = 5, dropout: float = 0.1
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden, rank=rank)
         _check_rank(rank)
         self.modalities = modality_names(widths)
         self.widths = {m: widths[m] for m in self.modalities}
@@ -100,6 +101,7 @@ class Block(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden, blocks=blocks, rank=rank)
         _check_rank(rank)
         if blocks < 1 or hidden % blocks:
             raise InputError(f"fusion.blocks={blocks}: must be a whole number above 0 that divides fusion.hidden={hidden}.")

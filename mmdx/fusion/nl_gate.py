@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_tokens
+from mmdx.fusion.base import Method, check_counts, modality_names, present_tokens
 from mmdx.types import Features, FusionOutput
 
 
@@ -42,6 +42,7 @@ class NonLocalGate(nn.Module):
         self, widths: Mapping[str, int], head: Callable[[int], nn.Module], query: str | None = None, hidden: int = 128, dropout: float = 0.1
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden)
         names = modality_names(widths)
         if query is not None and query not in names:
             raise InputError(f"fusion.query={query}: must be one of the modalities, {', '.join(names)}; or null for the first of them.")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmdx.fusion.attention import Attention, FeedForward, SelfAttentionBlock, check_counts, check_heads
-from mmdx.fusion.base import Method, modality_names, present_tokens
+from mmdx.fusion.attention import Attention, FeedForward, SelfAttentionBlock, check_heads
+from mmdx.fusion.base import Method, check_counts, modality_names, present_tokens
 from mmdx.types import Features, FusionOutput
 
 

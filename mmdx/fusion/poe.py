@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled, stack_presence
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled, stack_presence
 from mmdx.fusion.decision import by_modality
 from mmdx.types import Features, FusionOutput
 
@@ -62,6 +62,7 @@ class _Experts(nn.Module):
         self, widths: Mapping[str, int], head: Callable[[int], nn.Module], hidden: int, latent: int, dropout: float, kl_weight: float
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden, latent=latent)
         if not kl_weight >= 0:
             raise InputError(f"fusion.kl_weight={kl_weight}: must be 0, for no such loss, or above.")
         self.modalities = modality_names(widths)

@@ -21,7 +21,7 @@ class ProductOfPosteriors(nn.Module):
     so that one modality alone gives its own posterior, and each further one adds what it says beyond the prior. A plain sum of logits counts the
     prior once for every modality, and so shifts with their number. For K exclusive classes the same sum of log-posteriors, up to a constant.
 
-    Each modality's own logits are posteriors only where they are trained as such: set ``training.per_modality_loss`` above 0.
+    Each modality's own logits are posteriors only where they are trained as such: as ``training.per_modality_loss=auto`` does.
 
     Deviations: the prior is a parameter learned with the rest, the paper takes the classes' frequencies.
 
@@ -33,7 +33,7 @@ class ProductOfPosteriors(nn.Module):
         ``features[m].pooled`` [B, D_m] and ``present[m]`` [B] give ``logits`` [B, K] and ``per_modality[m]`` [B, K], 0 where m is absent.
     """
 
-    method = Method("decision", "Kittler et al. 1998, IEEE TPAMI 20:226", absence="design")
+    method = Method("decision", "Kittler et al. 1998, IEEE TPAMI 20:226", absence="design", own_losses=True)
 
     def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module]) -> None:
         super().__init__()

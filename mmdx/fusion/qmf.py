@@ -24,7 +24,7 @@ class QualityAware(nn.Module):
 
     Deviations: the paper's regularisation, which ranks the weights of two samples as their training losses of past epochs, needs the target and a
     memory of each sample, which a fusion does not have, and is left out; the offset of the weights is 0, as in the authors' code. The paper also
-    trains each modality's own logits: set ``training.per_modality_loss=1``.
+    trains each modality's own logits: as ``training.per_modality_loss=auto`` does.
 
     Args:
         widths: D_m, the width of each modality's features.
@@ -42,7 +42,7 @@ class QualityAware(nn.Module):
         InputError: where ``scale`` or ``temperature`` is not above 0.
     """
 
-    method = Method("decision", "Zhang et al. 2023, arXiv:2306.02050", absence="design")
+    method = Method("decision", "Zhang et al. 2023, arXiv:2306.02050", absence="design", own_losses=True)
 
     def __init__(
         self,

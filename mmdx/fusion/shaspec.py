@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled, stack_presence
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -53,6 +53,7 @@ class ShaSpec(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden)
         for name, weight in (("alignment", alignment), ("domain", domain)):
             if weight < 0:
                 raise InputError(f"fusion.{name}={weight}: must be 0 or more, the weight of that loss.")

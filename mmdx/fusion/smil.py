@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled, stack_presence
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -56,6 +56,7 @@ class SMIL(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden, priors=priors)
         if priors < 1:
             raise InputError(f"fusion.priors={priors}: must be 1 or more, the number of priors of each modality.")
         if reconstruction < 0:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmdx.fusion.base import Method, modality_names, present_pooled, stack_presence
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled, stack_presence
 from mmdx.types import Features, FusionOutput
 
 
@@ -30,6 +30,7 @@ class Sum(nn.Module):
 
     def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module], hidden: int = 128, dropout: float = 0.1) -> None:
         super().__init__()
+        check_counts(hidden=hidden)
         self.modalities = modality_names(widths)
         self.widths = {m: widths[m] for m in self.modalities}
         self.project = nn.ModuleDict(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdx.errors import InputError
-from mmdx.fusion.base import Method, modality_names, present_pooled
+from mmdx.fusion.base import Method, check_counts, modality_names, present_pooled
 from mmdx.types import Features, FusionOutput
 
 WIDEST = 32
@@ -53,6 +53,7 @@ class TensorFusion(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(hidden=hidden, size=size)
         self.modalities = modality_names(widths)
         self.widths = {m: widths[m] for m in self.modalities}
         self.rank = _fitting_rank(rank, size, len(self.modalities))

@@ -29,7 +29,7 @@ class TrustedMultiview(nn.Module):
 
     Deviations: the loss is the task's on the expected probabilities, where the paper has the expected cross-entropy; its annealed divergence from the
     uniform Dirichlet of the evidence for wrong classes needs the target, which a fusion does not see, and is left out, so nothing but the task's
-    loss holds down evidence. The paper also trains each modality's own opinion: set ``training.per_modality_loss=1``.
+    loss holds down evidence. The paper also trains each modality's own opinion: as ``training.per_modality_loss=auto`` does.
 
     Args:
         widths: D_m, the width of each modality's features.
@@ -42,7 +42,7 @@ class TrustedMultiview(nn.Module):
         ``weights[m]`` [B]: how sure each is, ``1 - u_m``, as shares that sum to 1 over the modalities present.
     """
 
-    method = Method("decision", "Han et al. 2021, arXiv:2102.02051", absence="design")
+    method = Method("decision", "Han et al. 2021, arXiv:2102.02051", absence="design", own_losses=True)
 
     def __init__(self, widths: Mapping[str, int], head: Callable[[int], nn.Module], independent: bool = False) -> None:
         super().__init__()

@@ -15,8 +15,9 @@ from torch import nn
 
 from mmdx.data.prepare import PreparedCohort
 from mmdx.errors import InputError
+from mmdx.strategies.alignment import Alignment
 from mmdx.training.model import MultimodalModel
-from mmdx.training.plan import ModelPlan
+from mmdx.training.plan import ModelPlan, TrainingPlan
 from mmdx.types import Transform
 
 FITTED = "fitted.json"
@@ -82,6 +83,24 @@ def build_model(plan: ModelPlan, transforms: Mapping[str, Transform], outputs: i
                 pretrained.load_aggregator(aggregators[m])
     widths = {m: int(encoder.width) for m, encoder in encoders.items()}
     return MultimodalModel(encoders, plan.fusion(widths=widths, head=linear_head(outputs)), aggregators)
+
+
+def check_learns(model: MultimodalModel, training: TrainingPlan) -> None:
+    """Refuse settings that act on encoders which learn, where none does.
+
+    Raises:
+        InputError: naming the setting.
+    """
+    parts = (*model.encoders.values(), *model.aggregators.values())
+    if len(model.modalities) == 1 or any(p.requires_grad for part in parts for p in part.parameters()):
+        return
+    why = "no encoder has a parameter that learns (encoders.NAME.tuning)"
+    if not training.uses_labels:
+        raise InputError(f"training=pretraining: {why}; choose a tuning that trains, such as encoders.NAME.tuning=full.")
+    if training.balance:
+        raise InputError(f"balance: {why}, so there is nothing to balance; use balance=none.")
+    if any(isinstance(part, Alignment) and not len(part.adapter) for part in model.fusion.modules()):
+        raise InputError(f"alignment.adapter=0: {why}, so the alignment changes nothing; set alignment.adapter above 0, or alignment=none.")
 
 
 def linear_head(outputs: int) -> Callable[[int], nn.Module]:

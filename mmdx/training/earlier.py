@@ -88,7 +88,7 @@ class EarlierRun:
     def uses_labels(self) -> bool:
         """Whether the diagnosis was in the loss."""
         training = self.config["training"]
-        return training.get("fused_loss", 1.0) > 0 or training.get("per_modality_loss", 0.0) > 0
+        return training.get("fused_loss", 1.0) > 0 or training.get("per_modality_loss", 0.0) not in ("auto", 0, 0.0)
 
     def behind(self) -> Iterator[EarlierRun]:
         """The runs that its own encoders began from, and those that taught it, and theirs."""

@@ -30,6 +30,7 @@ from mmdx.stopping import looking
 from mmdx.training.build import (
     FITTED,
     build_model,
+    check_learns,
     fit_transforms,
     lay_out,
     linear_head,
@@ -143,12 +144,13 @@ def fit_model(
     states = {"inputs": states, "task": task.fit(target[train])}
     model = build_model(plan, transforms, task.outputs)
     groups = parameter_groups(model, plan, training.lr, training.weight_decay)
+    check_learns(model, training)
     balance = None
     if training.balance and len(model.modalities) > 1:
         balance = training.balance(widths=model.widths, head=linear_head(task.outputs), kind=task.kind)
         groups += balance.parameter_groups(training.lr, training.weight_decay)
     module = MultimodalModule(
-        model, task, groups, training.optimizer, training.schedule, seed, training.fused_loss, training.per_modality_loss, balance, teaching
+        model, task, groups, training.optimizer, training.schedule, seed, training.fused_loss, training.own_loss(model.fusion), balance, teaching
     )
     examples = Examples(cohort, transforms, target, seed, training.modality_dropout)
     checkpoints = folder / "checkpoints"

@@ -152,7 +152,7 @@ def _engine(heads: Sequence[Head]) -> Engine:
     parts: Any = (
         fused_form(training.optimizer),
         lambda optimizer: training.schedule(optimizer, steps),
-        loss_of(heads[0].task, training.fused_loss, training.per_modality_loss),
+        loss_of(heads[0].task, training.fused_loss, training.own_loss(heads[0].model.fusion)),
         training.trainer.get("gradient_clip_val"),
     )
     if len(heads) > 1:

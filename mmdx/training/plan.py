@@ -74,7 +74,8 @@ class TrainingPlan:
         batch_size, num_workers: of the loaders, in each process; None workers chooses how many for the machine.
         modality_dropout: takes modalities away in training.
         fused_loss: weight of the loss of the fused logits.
-        per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them. With ``fused_loss`` 0 the
+        per_modality_loss: weight of the loss of each modality's own logits, for fusions that have them; None is 1 where the fusion's method
+            says so, else 0. With ``fused_loss`` 0 the
             encoders learn apart, each as if it were alone, and the fusion only joins their decisions. With both 0 and ``monitor`` "val/alignment"
             encoders learn from the loss of an alignment alone, without targets.
         balance: makes what balances modalities of more than one from (widths, head, kind); None balances nothing. For training end to end.
@@ -101,7 +102,7 @@ class TrainingPlan:
     num_workers: int | None = 0
     modality_dropout: ModalityDropout = field(default_factory=lambda: ModalityDropout(0.2))
     fused_loss: float = 1.0
-    per_modality_loss: float = 0.0
+    per_modality_loss: float | None = None
     balance: Callable[..., Balance] | None = None
     teacher: Teacher | None = None
     order: str = "shuffled"
@@ -132,4 +133,10 @@ class TrainingPlan:
     @property
     def uses_labels(self) -> bool:
         """Whether targets are in the loss."""
-        return self.fused_loss > 0 or self.per_modality_loss > 0
+        return self.fused_loss > 0 or (self.per_modality_loss or 0) > 0
+
+    def own_loss(self, fusion: nn.Module) -> float:
+        """The weight of the loss of each modality's own logits, of a fusion."""
+        if self.per_modality_loss is not None:
+            return self.per_modality_loss
+        return float(bool(self.fused_loss) and getattr(getattr(fusion, "method", None), "own_losses", False))

@@ -13,6 +13,7 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
+from mmdx.errors import InputError
 from mmdx.training.alike import rates_as_buffers
 from mmdx.types import Features, FusionOutput, Task
 
@@ -240,12 +241,21 @@ def epoch_seed(seeds: Sequence[int], epoch: int) -> int:
 
 
 def loss_of(task: Task, fused: float, per_modality: float) -> Loss:
-    """The loss that heads are trained by: the task's, of the fused logits and of each modality's own, and what the head adds."""
+    """The loss that heads are trained by: the task's, of the fused logits and of each modality's own, and what the head adds.
+
+    Raises:
+        InputError: when it is asked for, where each modality's own logits are to be trained and the head has none.
+    """
 
     def loss(output: FusionOutput, target: Tensor, present: Mapping[str, Tensor]) -> Tensor:
         total = sum(output.aux_losses.values()) if output.aux_losses else torch.zeros(())
         if fused:
             total = total + fused * task.loss(output.logits, target)
+        if per_modality and not output.per_modality:
+            raise InputError(
+                f"training.per_modality_loss={per_modality:g}: the fusion gives no logits of each modality; choose one that does, such as late, or "
+                "set it to 0."
+            )
         if per_modality:
             for name, logits in output.per_modality.items():
                 here = present[name]
