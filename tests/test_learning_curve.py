@@ -24,7 +24,7 @@ def test_a_control_leaves_what_others_share_with_them():
     [
         (["modality=sound"], "modality=sound: the experiment's encoders are image, text"),
         (["modality=text", "sizes=10,x"], "sizes=10,x: must be whole numbers of 1 or more"),
-        (["modality=text", "repeats=1"], "repeats=1: must be whole numbers of 2 or more"),
+        (["modality=text", "repeats=1"], "repeats=1: must be a whole number of 2 or more"),
         (["modality=text", "data.samples=9"], "data.samples=9: the script draws cohorts of its own"),
         (["modality=text", "fusion=late,concat"], "fusion"),
     ],
