@@ -62,6 +62,9 @@ def _run(cfg: DictConfig, folder: Path, resume: bool) -> float | None:
 
     check_trainer(select(cfg, "trainer", {}))
     study = study_from(cfg, folder, resume)
+    for group in ("missing", "alignment", "distillation", "balance"):
+        if len(cfg.encoders) == 1 and select(cfg, group, None) and is_first():
+            print(f"{group}: does nothing here, as {next(iter(cfg.encoders))} is the only modality.")
     if resume:
         check_same(cfg, folder / CONFIG)
     if is_first():

@@ -24,8 +24,8 @@ class CompactBilinearPooling(nn.Module):
     ``dropout(norm(F^-1(F S_1 [z_1; 1] * ... * F S_M [z_M; 1])))``, ``z_m = LN(x_m) / sqrt(D_m)`` of length about 1 and ``norm`` the signed square
     root and then the length. Where m is absent, z_m is 0 and the constant 1 leaves the products without m.
 
-    Deviations: the constant, without which nothing would be left of a modality alone; 1,024 bins by default instead of 16,000; the normalisation
-    scales to a mean square of 1, with ``epsilon`` in the roots.
+    Deviations: features are layer-normed first; the constant, without which nothing would be left of a modality alone; 1,024 bins by default
+    instead of 16,000; the normalisation scales to a mean square of 1, with ``epsilon`` in the roots.
 
     Args:
         widths: D_m, the width of each modality's features.

@@ -21,7 +21,7 @@ class MultiplicativeInteractions(nn.Module):
     ``z^T W x + U z + V x + b``. Its W [D_m, D_n, H] is too large for wide features and is here of Tucker form, ``P_m^T W' P_n`` with
     projections P_m [R, D_m]; with R = D_m it can be any W. Where m is absent, its linear term and its pairs are 0.
 
-    Deviations: W as above; GELU and dropout, the layer being followed by the head.
+    Deviations: features are layer-normed first; W as above; GELU and dropout, the layer being followed by the head.
 
     Args:
         widths: D_m, the width of each modality's features.

@@ -19,9 +19,10 @@ class MedFuse(nn.Module):
     that is absent is left out of the sequence: the state passes by it unchanged. A step is ``i, f, g, o = A v + b + R h`` in four parts,
     ``c' = sigmoid(f) c + sigmoid(i) tanh(g)``, ``h' = sigmoid(o) tanh(c')``.
 
-    Deviations: any modality may be absent, in the paper only the second (the X-ray). Each is projected, the first too, which in the paper
-    has the LSTM's input width already; a linear map before the LSTM's own adds nothing to what it can be. The paper first trains each
-    encoder by itself, which is left to the training settings. Dropout before the head is ours.
+    Deviations: the order is alphabetical unless ``order`` says otherwise, where the paper reads the records before the film; any modality may be
+    absent, in the paper only the second (the X-ray). Each is projected, the first too, which in the paper has the LSTM's input width already; a
+    linear map before the LSTM's own adds nothing to what it can be. The paper first trains each encoder by itself, which is left to the training
+    settings. Dropout before the head is ours.
 
     Args:
         widths: D_m, the width of each modality's features.

@@ -21,8 +21,8 @@ class Mutan(nn.Module):
     W_o. It is a Tucker decomposition of the tensor of weights whose core has slices of rank R. Where m is absent, p_m is 0 and the constants
     c_m^r alone stand in the product.
 
-    Deviations: the constants, as in the authors' code, which start at a standard deviation of 0.9, at which a factor has a variance near 1; no
-    tanh after the projections; the product runs over all modalities instead of two.
+    Deviations: features are layer-normed first; the constants, as in the authors' code, which start at a standard deviation of 0.9, at which a
+    factor has a variance near 1; no tanh after the projections; the product runs over all modalities instead of two.
 
     Args:
         widths: D_m, the width of each modality's features.
@@ -69,8 +69,8 @@ class Block(nn.Module):
     ``norm(sum_r prod_m (M_m^cr p_m^c + c_m^cr))``, each chunk having a core tensor of its own, with slices of rank R. As in the authors' code a
     chunk is normalised by the signed square root and its length, and has the constants c_m^cr, which alone stand in the product where m is absent.
 
-    Deviations: the normalisation scales to a mean square of 1, with ``epsilon`` in the roots; the constants start at a standard deviation of
-    0.9, at which a factor has a variance near 1; the product runs over all modalities instead of two.
+    Deviations: features are layer-normed first; the normalisation scales to a mean square of 1, with ``epsilon`` in the roots; the constants
+    start at a standard deviation of 0.9, at which a factor has a variance near 1; the product runs over all modalities instead of two.
 
     Args:
         widths: D_m, the width of each modality's features.

@@ -19,8 +19,9 @@ class NonLocalGate(nn.Module):
     q, k and v are linear in the layer-normed tokens; the head reads ``gelu`` of the mean of h over the query modality's tokens. Where the query
     modality is absent a zero query stands in for it, which takes the mean of the values; where it is the only one present h is q.
 
-    Deviations: mean over tokens and GELU where MultiBench flattens a fixed number of tokens, and layers that are applied to each token where its
-    are to all of them at once; with more than two modalities the tokens of all others, each with layers of its own, are keys and values.
+    Deviations: features are layer-normed first; mean over tokens and GELU where MultiBench flattens a fixed number of tokens, and layers that are
+    applied to each token where its are to all of them at once; with more than two modalities the tokens of all others, each with layers of its
+    own, are keys and values.
 
     Args:
         widths: D_m, the width of each modality's tokens.
