@@ -155,7 +155,8 @@ class Task(Protocol):
     ``kind`` is that of the predictions (``binary``, ``multiclass``, ``multilabel``, ``ordinal``, ``regression`` or ``survival``). ``encode`` makes
     targets of a data set's table, [n] or [n, L]; ``strata`` labels [n] to stratify a split by; ``fit`` and ``load`` take what it learns from the
     training split's targets (class weights) as JSON; ``score`` is the validation score, higher being better, and ``score_name`` says which it
-    is; ``predict`` and ``columns`` give the columns of the predictions table.
+    is; ``predict`` and ``columns`` give the columns of the predictions table. A loss that is the mean of other than a batch's rows says of how many
+    entries, by ``entries(target) -> int``, so that several processes can normalise it over all their batches.
     """
 
     kind: str

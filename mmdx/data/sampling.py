@@ -66,8 +66,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         order: "shuffled", "balanced" or "stratified" (by ``strata``), or None for the rows as they come, without augmentation (epoch -1).
         strata: labels [n] that ``balanced`` draws evenly.
         seed: the run's seed.
-        rank, world: this process's share is every ``world``-th draw from ``rank`` on. The last round is filled up from the
-            start, so that each rank has as many; a reader of evaluation rows drops what it has seen.
+        rank, world: this process's share is every ``world``-th draw from ``rank`` on, so that the batches of all ranks together are those of one
+            process with batches ``world`` times as large. Where the last of these has fewer draws than there are ranks it is filled up from the
+            start, so that each rank has as many batches; a reader of evaluation rows drops what it has seen.
         sizes: of the rows' inputs of one modality, [n], by which each batch of ``batch_size`` is made alike; None leaves the order.
         batch_size: of one process.
 
@@ -96,7 +97,13 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.indices) // self.world)
+        return -(-(self._total - self.rank) // self.world)
+
+    @property
+    def _total(self) -> int:
+        """Draws of all ranks."""
+        left = len(self.indices) % (self.world * self.batch_size)
+        return len(self.indices) + (self.world - left if 0 < left < self.world else 0)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         if self.order is None:
@@ -104,7 +111,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         else:
             rng = np.random.default_rng([self.seed, self.epoch])
             positions, epoch = ORDERS[self.order](self.strata, rng), self.epoch
-        positions = np.resize(positions, len(self) * self.world)
+        positions = np.resize(positions, self._total)
         if self.order is not None and self.sizes is not None:
             positions = bucketed(positions, self.sizes, self.batch_size * self.world, rng)
         skip, self.skip = self.skip, 0

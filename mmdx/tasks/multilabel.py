@@ -95,6 +95,10 @@ class Multilabel(nn.Module):
         weight = torch.lerp(self.weights[0], self.weights[1], known) * labelled
         return (self.loss_of(logits, known) * weight).sum() / labelled.sum().clamp(min=1)
 
+    def entries(self, target: Tensor) -> int:
+        """How many entries of targets [B, L] are labelled, which the loss is the mean of."""
+        return int((~target.isnan()).sum())
+
     def predict(self, logits: Tensor) -> dict[str, np.ndarray]:
         """``prob_LABEL`` [B] of each label from logits [B, L]."""
         probabilities = logits.double().sigmoid().numpy(force=True)

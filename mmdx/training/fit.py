@@ -171,6 +171,7 @@ def fit_model(
         with _compiling() if training.compile else contextlib.nullcontext():
             trainer.fit(module, datamodule=batches, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
     load_weights(module, checkpoints / f"{training.checkpoint}.ckpt")
+    module.float()  # what was trained in other precision predicts in 32 bits, as it does when it is loaded again
     plain = copy.deepcopy(module.model) if training.compile else module.model  # a copy is not compiled
     trained = TrainedModel(plain, task, transforms, trainer.strategy.root_device)
     calibrate(trained, cohort, target, train, training, folder)

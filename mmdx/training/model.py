@@ -38,6 +38,11 @@ class MultimodalModel(nn.Module):
         """D of each modality's tokens."""
         return {m: int(encoder.width) for m, encoder in self.encoders.items()}  # type: ignore[arg-type]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the fusion's parameters, in which it is computed unless automatic precision says otherwise."""
+        return next((p.dtype for p in self.fusion.parameters() if p.is_floating_point()), torch.float32)
+
     def encode(self, batch: Batch) -> dict[str, Features]:
         """Features of each modality, tokens [B, I * N, D], zero where nothing is there."""
         return {m: self._encode(m, batch.inputs[m], batch.items[m] & batch.present[m][:, None]) for m in self.modalities}
@@ -47,11 +52,11 @@ class MultimodalModel(nn.Module):
         size, slots = items.shape
         rows = items.flatten().nonzero().squeeze(1)  # [n]
         if len(rows):
-            tokens, mask = encoder(_gather(inputs, rows))
+            tokens, mask = encoder(_gather(inputs, rows, self.dtype))
             tokens = tokens.new_zeros(size * slots, *tokens.shape[1:]).index_copy(0, rows, tokens)
             mask = mask.new_zeros(size * slots, mask.shape[1]).index_copy(0, rows, mask)
         else:
-            tokens, mask = _nothing(encoder, size * slots, items.device)
+            tokens, mask = _nothing(encoder, size * slots, items.device, self.dtype)
         features = Features(tokens.reshape(size, -1, tokens.shape[-1]), mask.reshape(size, -1))
         return self.aggregators[modality](features) if modality in self.aggregators else features
 
@@ -68,15 +73,16 @@ class MultimodalModel(nn.Module):
         return self.fusion(chosen, {m: here[rows] for m, here in seen.items()}).logits, rows
 
 
-def _gather(inputs: Item, rows: Tensor) -> Item:
+def _gather(inputs: Item, rows: Tensor, dtype: torch.dtype) -> Item:
     if isinstance(inputs, dict):
-        return {name: values.flatten(0, 1)[rows] for name, values in inputs.items()}
-    return inputs.flatten(0, 1)[rows]
+        return {name: _gather(values, rows, dtype) for name, values in inputs.items()}  # type: ignore[misc]
+    chosen = inputs.flatten(0, 1)[rows]
+    return chosen.to(dtype) if chosen.is_floating_point() else chosen
 
 
-def _nothing(encoder: nn.Module, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _nothing(encoder: nn.Module, rows: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """One masked token a row, tied to the encoder's parameters at weight zero, so that every rank of a distributed run has a gradient
     for each of them though no row of its batch has the modality.
     """
-    tied = sum((0.0 * p.sum() for p in encoder.parameters() if p.requires_grad), torch.zeros((), device=device))
-    return torch.zeros(rows, 1, encoder.width, device=device) + tied, torch.zeros(rows, 1, dtype=torch.bool, device=device)  # type: ignore[call-overload]
+    tied = sum((0.0 * p.sum() for p in encoder.parameters() if p.requires_grad), torch.zeros((), device=device, dtype=dtype))
+    return torch.zeros(rows, 1, encoder.width, device=device, dtype=dtype) + tied, torch.zeros(rows, 1, dtype=torch.bool, device=device)  # type: ignore[call-overload]

@@ -28,6 +28,9 @@ from mmdx.types import Batch, FusionOutput, Task
 class MultimodalModule(pl.LightningModule):
     """The Lightning module of one model and task.
 
+    Several processes train on the loss of their batches taken together, to rounding: the task's losses are normalised over all of them. What a fusion
+    or a strategy adds (``aux_losses``), a teacher, a balance, and Cox's partial likelihood are means over processes of what each computes of its own.
+
     Everything random in an epoch is drawn from (seed, epoch, rank), so an epoch begun again after a stop is the same epoch; within one, a checkpoint
     holds the random states of all processes.
 
@@ -106,15 +109,16 @@ class MultimodalModule(pl.LightningModule):
         if self._alignment_alone:
             losses = {"alignment": losses["alignment"], "tied": _tied(self.model.fusion)}
         loss = torch.zeros((), device=batch.target.device) + sum(losses.values())
+        share = self._shares(batch)
         if self._fused_loss:
-            loss = loss + self._fused_loss * self.task.loss(output.logits.float(), batch.target)
+            loss = loss + self._fused_loss * share[1] * self.task.loss(_at_least_single(output.logits), batch.target)
         if self._per_modality_loss:
-            loss = loss + self._per_modality_loss * self._own_losses(output, batch)
+            loss = loss + self._per_modality_loss * self._own_losses(output, batch, share[2:])
         if self._teaching is not None:
-            loss = loss + self._teaching.loss(output.logits.float(), batch.meta["index"])
+            loss = loss + self._teaching.loss(_at_least_single(output.logits), batch.meta["index"])
         if self.balance is not None:
             loss = self.balance.loss(Step(self.model, self.task, batch, features, output), loss)
-        added = [loss.detach().float() * len(batch), torch.tensor(float(len(batch)), device=self.device)]
+        added = [loss.detach().float() * share[0], share[0].float()]
         self._total = [total + more for total, more in zip(self._total, added, strict=True)] if self._total else added
         return loss
 
@@ -125,7 +129,24 @@ class MultimodalModule(pl.LightningModule):
         total, count = sum_over_processes(torch.stack(self._total))
         self.log("train/loss", total / count, on_step=False, on_epoch=True, batch_size=1)
 
-    def _own_losses(self, output: FusionOutput, batch: Batch) -> Tensor:
+    def _shares(self, batch: Batch) -> Tensor:
+        """How many rows of the whole batch fall to each process, and what the fused loss, and the loss of each modality in alphabetical order, is to
+        be multiplied by so that the mean over processes is the loss of the whole batch: the entries here times processes over all entries. 1 in one
+        process.
+        """
+        world = rank_and_world()[1]
+        if world == 1:
+            return torch.tensor([float(len(batch)), *[1.0] * (1 + len(batch.present))], device=batch.target.device)
+        counts = [len(batch), self._entries(batch.target), *(self._entries(batch.target[batch.present[name]]) for name in sorted(batch.present))]
+        here = torch.tensor([float(count) for count in counts], device=batch.target.device)
+        total = sum_over_processes(here)
+        return torch.cat([total[:1] / world, here[1:] * world / total[1:].clamp(min=1)])
+
+    def _entries(self, target: Tensor) -> int:
+        """How many entries the task's loss is the mean of."""
+        return int(self.task.entries(target)) if hasattr(self.task, "entries") else len(target)
+
+    def _own_losses(self, output: FusionOutput, batch: Batch, share: Tensor) -> Tensor:
         """Sum over modalities of the loss of their own logits, on the rows that have the modality; where a batch has none, a zero that
         still reaches the parameters, since distributed training wants a gradient for each.
         """
@@ -134,10 +155,11 @@ class MultimodalModule(pl.LightningModule):
                 f"training.per_modality_loss={self._per_modality_loss:g}: {type(self.model.fusion).__name__} gives no logits of each "
                 "modality; choose a fusion that does, such as late, or set it to 0."
             )
-        losses = []
+        losses, place = [], {name: k for k, name in enumerate(sorted(batch.present))}
         for name, logits in output.per_modality.items():
             here = batch.present[name]
-            losses.append(self.task.loss(logits[here].float(), batch.target[here]) if here.any() else 0.0 * logits.sum())
+            own = self.task.loss(_at_least_single(logits[here]), batch.target[here]) if here.any() else 0.0 * logits.sum()
+            losses.append(share[place[name]] * own)
         return torch.stack(losses).sum()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -180,7 +202,7 @@ class MultimodalModule(pl.LightningModule):
             self.log(ALIGNMENT, measured, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
         if self.balance is not None:
             self.balance.validate(Step(self.model, self.task, batch, features, output))
-        self._seen.append((batch.meta["index"], output.logits.float().cpu(), batch.target.cpu()))
+        self._seen.append((batch.meta["index"], _at_least_single(output.logits).cpu(), batch.target.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/loss`` and ``val/score``, the task's own, over every validation sample, once."""
@@ -199,6 +221,11 @@ class MultimodalModule(pl.LightningModule):
         self.log("val/score", self.task.score(logits, target))
         if self.balance is not None:
             self.log_dict({f"balance/{name}": value for name, value in self.balance.end_epoch().items()})
+
+
+def _at_least_single(logits: Tensor) -> Tensor:
+    """Logits in 32 bits, or in 64 where the model has those."""
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _aligned(model: MultimodalModel) -> Alignment:
