@@ -12,6 +12,8 @@ from mmdx.commands.choose import choose
 COMMANDS = {
     "train": "train, predict and score, like train.py: mmdx train +experiment=xray_text",
     "evaluate": "evaluate a finished run again, on the same or other data: mmdx evaluate run=FOLDER",
+    "rerun": "repeat a finished run and say whether it is the same, and what isn't: mmdx rerun FOLDER",
+    "runs": "list, filter, sort and compare the runs under a folder: mmdx runs [FOLDER]",
     "stress": "missing and noisy modalities, uncertainty, explained cases of a finished run: mmdx stress RUN",
     "score": "turn predictions into metrics: mmdx score FOLDER...",
     "simulate": "look at simulated patients, and ask what can be reached: mmdx simulate show",

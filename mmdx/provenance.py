@@ -1,64 +1,200 @@
-"""What it takes to repeat a run: code revision, versions, command, seeds, and what the data was."""
+"""What it takes to repeat a run and to audit it: code, packages, machine, command, config, seeds, data and split, times and memory.
+
+``provenance.json`` is written when a run starts, so that one which is killed has it too, and completed at its end. Beside it stand
+``requirements.lock`` and, where the code was changed since its commit, ``changes.diff``. None of them holds the name of the machine or of its user,
+nor anything from the data but a fingerprint.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
-import subprocess
 import sys
-from collections.abc import Mapping
-from importlib.metadata import distributions
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mmdx import __version__
-from mmdx.files import write_json
+from mmdx.data.kept_folds import FOLDS, KeptFolds
+from mmdx.errors import InputError
+from mmdx.files import write_json, write_text
+from mmdx.runs.hardware import PeakMemory, hardware
+from mmdx.runs.packages import installed, lock
+from mmdx.runs.revision import changes, code_hash, plugins, revision
+from mmdx.timings import start_clock, timings
+
+RECORD, LOCK, DIFF = "provenance.json", "requirements.lock", "changes.diff"
+RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
+SEEDS = ("seed", "seeds", "split.seed", "data.seed")
+
+
+class Provenance:
+    """The record of one run.
+
+    Args:
+        folder: the run's.
+        cfg: its config, resolved.
+        choices: the chosen part of each group of the config, as far as it is known.
+        source: the run that is evaluated, where this is an evaluation.
+    """
+
+    def __init__(self, folder: Path, cfg: DictConfig, choices: Mapping[str, str] | None = None, source: Path | None = None) -> None:
+        self.folder, self.memory = folder, PeakMemory()
+        start_clock()
+        before = _earlier_sessions(folder / RECORD)
+        self.record: dict[str, Any] = {
+            "mmdx": __version__,
+            "state": RUNNING,
+            "begun": now(),
+            "revision": revision(),
+            "code": code_hash(),
+            **({"plugins": found} if (found := plugins()) else {}),
+            "command": [without_home(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "hardware": hardware(),
+            "packages": {package.name: package.version for package in installed()},
+            **({"source": without_home(str(source))} if source else {}),
+            **({"before": before} if before else {}),
+            "data": cfg.data.get("name"),
+            "seeds": {key: value for key in SEEDS if (value := OmegaConf.select(cfg, key)) is not None},
+            "choices": dict(choices or {}),
+            "config": OmegaConf.to_container(cfg, resolve=True),
+        }
+        self.record["seeds"] = json.loads(json.dumps(self.record["seeds"], default=list))
+
+    def begin(self) -> None:
+        """Write what is known when a run starts."""
+        write_text(self.folder / LOCK, lock(installed()))
+        if (text := changes()) is not None:
+            write_text(self.folder / DIFF, text)
+        else:
+            (self.folder / DIFF).unlink(missing_ok=True)
+        self._write()
+
+    def complete(self, fingerprint: str, earlier: Mapping[str, Any] | None = None) -> None:
+        """Write what is known once the predictions are there.
+
+        Args:
+            fingerprint: of the data.
+            earlier: the runs that this one takes something from.
+        """
+        self.record |= {"earlier": dict(earlier)} if earlier else {}
+        self.record["data_fingerprint"] = fingerprint
+        if (self.folder / FOLDS).exists():
+            self.record["split"] = {"file": FOLDS, "fingerprint": split_fingerprint(self.folder)}
+        self._measure()
+
+    def finish(self) -> None:
+        """Write that all is done."""
+        self.record |= {"state": FINISHED, "ended": now()}
+        self._measure()
+
+    def fail(self, state: str, fault: BaseException) -> None:
+        """Write that a run ended before its end; of the fault only its kind, since what it says may quote the data."""
+        self.record |= {"state": state, "ended": now(), "fault": type(fault).__name__}
+        self._measure()
+
+    def _measure(self) -> None:
+        self.record |= {"timings": timings(), "peak_memory_gib": self.memory.gib()}
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self.folder / RECORD, self.record)
+
+
+@contextmanager
+def recorded(folder: Path, cfg: DictConfig, choices: Mapping[str, str] | None = None) -> Iterator[Provenance | None]:
+    """Keep the record of a run while a block does it; in the first of several processes, the others get None."""
+    from mmdx.training.distributed import is_first
+
+    if not is_first():
+        yield None
+        return
+    record = Provenance(folder, cfg, choices)
+    record.begin()
+    try:
+        yield record
+    except Exception as fault:
+        record.fail(FAILED, fault)
+        raise
+    except BaseException as fault:
+        record.fail(STOPPED, fault)
+        raise
+    record.finish()
 
 
 def write_provenance(
     folder: Path, cfg: DictConfig, fingerprint: str, source: Path | None = None, earlier: Mapping[str, Any] | None = None
 ) -> None:
-    """Write ``provenance.json``; an evaluation names the run it evaluates as its source, a run the ``earlier`` ones that it takes something from."""
-    write_json(
-        folder / "provenance.json",
-        {
-            "mmdx": __version__,
-            "revision": revision(),
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "packages": packages(),
-            **({"source": str(source)} if source else {}),
-            **({"earlier": dict(earlier)} if earlier else {}),
-            "data": cfg.data.get("name"),
-            "data_fingerprint": fingerprint,
-            "seeds": {key: value for key, value in _seeds(cfg).items() if value is not None},
-        },
-    )
+    """Write the whole record at once.
+
+    An evaluation names the run it evaluates as its source, a run the ``earlier`` ones that it takes something from. Times and memory are left out,
+    since they are not of one run.
+    """
+    record = Provenance(folder, cfg, source=source)
+    record.begin()
+    record.complete(fingerprint, earlier)
+    record.finish()
+    for name in ("begun", "timings", "peak_memory_gib"):
+        record.record.pop(name)
+    write_json(folder / RECORD, record.record)
 
 
-def _seeds(cfg: DictConfig) -> dict[str, Any]:
-    from mmdx.configuration import select
+def split_fingerprint(folder: Path) -> str:
+    """A hash of which sample is in which part of which fold, whatever the order of the rows and the version of the file's format."""
+    frame = KeptFolds.read(folder).frame
+    said = sorted(f"{fold}|{part}|{sample}" for fold, part, sample in zip(frame["fold"], frame["part"], frame["sample_id"], strict=True))
+    return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
-    return {key: select(cfg, key, None) for key in ("seed", "seeds", "split.seed", "data.seed")}
+
+def chosen_parts() -> dict[str, str]:
+    """The part that was chosen of each group of Hydra's config, {} where Hydra isn't running."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return {}
+    choices = HydraConfig.get().runtime.choices
+    return {str(group): str(part) for group, part in choices.items() if part is not None and not str(group).startswith("hydra/")}
 
 
-def revision() -> dict[str, Any] | None:
-    """Commit of the code and whether it was changed since; None where the code is not in a git checkout."""
-    here = Path(__file__).resolve().parent
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of a run.
+
+    Raises:
+        InputError: where it has none that can be read.
+    """
+    path = folder / RECORD
     try:
-        commit = _git(here, "rev-parse", "HEAD")
-        changed = bool(_git(here, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "changed": changed}
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: cannot be read, so it isn't known what the run was done with.")
+    return found
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+def now() -> str:
+    """The time, in UTC to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def packages() -> dict[str, str]:
-    """Name and version of every installed package."""
-    return dict(sorted({d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}.items()))
+def without_home(text: str) -> str:
+    """A text with ``~`` for the user's home folder."""
+    home = str(Path.home()).rstrip("/\\")
+    return text.replace(home, "~") if len(home) > 1 else text
+
+
+def _earlier_sessions(path: Path) -> list[dict[str, Any]]:
+    """What is kept of the records that a run which is gone on with has already: when, with which command, code and machine."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        kept = ("state", "begun", "ended", "fault", "command", "revision", "code", "python", "hardware", "timings", "peak_memory_gib")
+        return [*found.get("before", []), {key: found[key] for key in kept if key in found}]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,32 +56,65 @@ def _run(cfg: DictConfig, folder: Path, resume: bool) -> float | None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # its own keeps tens of MiB of what it once held
     from mmdx.parts import study_from
-    from mmdx.provenance import write_provenance
+    from mmdx.provenance import chosen_parts
+    from mmdx.tracking import check_trackers
     from mmdx.training.distributed import is_first
     from mmdx.training.fit import check_trainer
 
     check_trainer(select(cfg, "trainer", {}))
+    check_trackers(cfg)
     study = study_from(cfg, folder, resume)
     for group in ("missing", "alignment", "distillation", "balance"):
         if len(cfg.encoders) == 1 and select(cfg, group, None) and is_first():
             print(f"{group}: does nothing here, as {next(iter(cfg.encoders))} is the only modality.")
     if resume:
         check_same(cfg, folder / CONFIG)
+    return do(study, cfg, chosen_parts())
+
+
+def do(study: Study, cfg: DictConfig, choices: Mapping[str, str], once_read: Callable[[], None] | None = None) -> float | None:
+    """Do a study in its folder, keep the record of it, score it and tell the trackers; returns as ``run``.
+
+    Args:
+        study: as the config describes it.
+        cfg: checked and resolved.
+        choices: the chosen part of each group of the config.
+        once_read: called when the data is read and nothing is trained yet.
+
+    Raises:
+        InputError: for whatever is wrong with the data.
+    """
+    from mmdx.provenance import recorded
+    from mmdx.training.distributed import is_first
+
+    folder = study.folder
     if is_first():
         for column, role in getattr(study.dataset, "roles", {}).items():
             print(f"column {column}: {role}")
         write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
         write_text(folder / HASH, config_hash(cfg) + "\n")
-    validation = study.run().loc[lambda predictions: predictions["split"] == "val"]
-    if not is_first():
-        return None
-    write_provenance(folder, cfg, study.cohort.fingerprint, earlier=study.earlier())
+    with recorded(folder, cfg, choices) as record:
+        if once_read:
+            study.earlier_runs()
+            study.prepare()
+            once_read()
+        validation = study.run().loc[lambda predictions: predictions["split"] == "val"]
+        if record is None:
+            return None
+        record.complete(study.cohort.fingerprint, study.earlier())
+        metrics = finish(study, cfg, brief=not study.training.uses_labels)
+        track(study, cfg, metrics)
     if not study.training.uses_labels:
-        finish(study, cfg, brief=True)
         print(f"encoders trained by alignment alone, no labels: a next run takes one by +encoders.NAME.pretrained={folder}")
         return None
-    finish(study, cfg)
     return validation_score(validation, study.kind)
+
+
+def track(study: Study, cfg: DictConfig, metrics: dict[str, Any]) -> None:
+    """Give config and test metrics to the run's trackers."""
+    from mmdx.tracking import log_final
+
+    log_final(study.training.loggers(study.folder), OmegaConf.to_container(cfg, resolve=True), metrics)
 
 
 def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
@@ -179,23 +212,26 @@ def _flat(node: Any, key: str) -> dict[str, Any]:
     return {k: v for name, part in node.items() for k, v in _flat(part, f"{key}.{name}" if key else str(name)).items()}
 
 
-def finish(study: Study, cfg: DictConfig, brief: bool = False) -> None:
-    """Score the folder's predictions and print the table; in brief their discrimination alone, without the table."""
+def finish(study: Study, cfg: DictConfig, brief: bool = False) -> dict[str, Any]:
+    """Score the folder's predictions, print the table and return the metrics; in brief their discrimination alone, without the table."""
     from mmdx.evaluation.score import score_folder
     from mmdx.evaluation.table import print_results
+    from mmdx.timings import phase
 
-    metrics = score_folder(
-        study.folder,
-        kind=study.kind,
-        extra_metrics=tuple(cfg.data.get("extra_metrics") or ()),
-        resamples=cfg.evaluation.resamples,
-        unit_name=getattr(study.dataset, "unit", None),
-        optimum=study.optimum(),
-        brief=brief,
-    )
+    with phase("score"):
+        metrics = score_folder(
+            study.folder,
+            kind=study.kind,
+            extra_metrics=tuple(cfg.data.get("extra_metrics") or ()),
+            resamples=cfg.evaluation.resamples,
+            unit_name=getattr(study.dataset, "unit", None),
+            optimum=study.optimum(),
+            brief=brief,
+        )
     if not brief:
         print_results(metrics)
         print(f"run folder: {study.folder}")
+    return metrics
 
 
 def validation_score(validation: pd.DataFrame, kind: str) -> float | None:

@@ -20,6 +20,7 @@ from mmdx.data.splits import Fold
 from mmdx.errors import InputError, SampleError
 from mmdx.files import write_atomically, write_json
 from mmdx.prediction_table import PredictionTable
+from mmdx.timings import phase
 from mmdx.together import train_together
 from mmdx.training.distributed import is_first, rank_and_world, wait_for_all
 from mmdx.training.earlier import EarlierRun
@@ -145,6 +146,7 @@ class Study:
         self.target[rows] = encoded
         self.rows = rows
 
+    @phase("read")
     def _read(self) -> np.ndarray:
         """The cohort's inputs, or features in their place, and the rows that can be used."""
         workers = self.training.num_workers or 0
@@ -342,6 +344,7 @@ class Study:
         counts = {name: len(getattr(cell.fold, name)) for name in ("train", "val", "test")}
         return {"name": cell.name, "seed": cell.seed, "fold": cell.fold.name, "modalities": list(cell.modalities), "samples": counts}
 
+    @phase("train")
     def train_all(self, cells: Sequence[Cell]) -> pd.DataFrame:
         """Train the models one after another by Lightning; their predictions."""
         return pd.concat([self.train(cell, f"model {i} of {len(cells)} ({cell.name})") for i, cell in enumerate(cells, 1)])
@@ -378,6 +381,7 @@ class Study:
         """What a model is made of."""
         return ModelPlan({m: self.model.encoders[m] for m in cell.modalities}, self.model.fusion, self.model.task)
 
+    @phase("predict")
     def predict(self, cell: Cell, trained: TrainedModel) -> pd.DataFrame:
         """The rows of ``predictions.parquet`` of one model: validation and test split, each subset offered."""
         has = self.cohort.rows_with(cell.modalities)

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from mmdx.files import write_atomically, write_json
+from mmdx.timings import phase
 from mmdx.training.build import FITTED, build_model, check_learns, load_transforms
 from mmdx.training.feature_table import FeatureTable
 from mmdx.training.fit import TrainedModel, calibrate, device_of
@@ -27,6 +28,7 @@ STACKS = "stacks.json"
 """How many heads of a shape a run trains at once, which its numbers depend on by their last bits."""
 
 
+@phase("train")
 def train_together(studies: Sequence[tuple[Study, Sequence[Cell]]]) -> list[pd.DataFrame]:
     """Train every model of some studies, or take over the finished ones, and predict with them.
 

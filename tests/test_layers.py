@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "mmdx"
 ORDER = [
-    {"errors", "files"},
+    {"errors", "files", "timings"},
     {"types"},
     {"data", "encoders", "fusion", "strategies", "tasks", "simulate"},
     {"training"},
     {"study", "together", "testing", "audit", "explain"},
-    {"configuration", "methods", "parts", "provenance", "run", "evaluate", "stress"},
+    {"configuration", "methods", "parts", "provenance", "run", "evaluate", "stress", "rerun", "runs", "tracking"},
     {"grid"},
     {"commands", "cli"},
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from mmdx.data.splits import PARTS, Fold
 from mmdx.data.splits.fold import rows_of
+from mmdx.data.tables import target_columns
 from mmdx.errors import InputError
 from mmdx.files import write_atomically
 
@@ -19,7 +21,7 @@ FOLDS = "folds.parquet"
 
 class KeptFolds:
     """The folds of a run: one row a fold and sample, with ``fold``, ``part``, ``sample_id``,
-    ``patient_id`` and ``content``, a hash of its raw inputs.
+    ``patient_id``, ``content``, a hash of its raw inputs, and ``labels``, one of its targets.
 
     Args:
         frame: such a table.
@@ -31,9 +33,9 @@ class KeptFolds:
     @classmethod
     def of(cls, folds: list[Fold], table: pd.DataFrame, contents: np.ndarray) -> KeptFolds:
         """From the folds of a data set and the content of each of its rows, [n]."""
-        said = table[["sample_id", "patient_id"]].reset_index(drop=True).assign(content=contents)
+        said = table[["sample_id", "patient_id"]].reset_index(drop=True).assign(content=contents, labels=labels_of(table))
         parts = [said.iloc[getattr(fold, part)].assign(fold=fold.name, part=part) for fold in folds for part in PARTS]
-        return cls(pd.concat(parts, ignore_index=True)[["fold", "part", "sample_id", "patient_id", "content"]])
+        return cls(pd.concat(parts, ignore_index=True)[["fold", "part", "sample_id", "patient_id", "content", "labels"]])
 
     @classmethod
     def read(cls, folder: Path) -> KeptFolds:
@@ -88,6 +90,13 @@ class KeptFolds:
         if same or _among(known, self.frame["content"]).any():
             found |= _among(asked["sample_id"], own["sample_id"]) | _among(asked["patient_id"], own["patient_id"])
         return found
+
+
+def labels_of(table: pd.DataFrame) -> list[str]:
+    """Of each row of a data set's table a hash of its targets, [n]."""
+    columns = [table[name].tolist() for name in target_columns(table)]
+    rows = zip(*columns, strict=True) if columns else ((),) * len(table)
+    return [hashlib.blake2b(repr(row).encode(), digest_size=8).hexdigest() for row in rows]
 
 
 def _among(values: pd.Series, others: pd.Series) -> np.ndarray:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from mmdx.errors import InputError
 from mmdx.evaluation.delong import auroc_test
+from mmdx.evaluation.direction import direction
 from mmdx.evaluation.interval_choice import bootstrap_test, linear_of, normal_bootstrap, rarer_units
 from mmdx.evaluation.intervals import Interval, replicates
 from mmdx.evaluation.metrics import weighted
@@ -25,8 +26,6 @@ from mmdx.evaluation.score import earlier_settings, prepared
 from mmdx.evaluation.scored import Scored
 from mmdx.evaluation.scorer import by_seed
 
-SMALLER_IS_BETTER = ("brier", "mae", "rmse", "rps", "integrated_brier")
-"""Metrics, also of one label or horizon, as in ``brier_LABEL``, of which less is better."""
 LEVEL = 0.05
 FEWEST_RESAMPLES = 100
 TESTS = ("delong", "bootstrap", "corrected_t")
@@ -84,7 +83,7 @@ def compare(
         raise InputError(f"compare: {len(folders)} run given; name at least two.")
     runs, same_folds = _common([_read(name, Path(folder), modalities, ablation, resamples, seed) for name, folder in folders.items()])
     chosen = metric or runs[0].scored.scorer.primary
-    better = -1 if any(chosen == name or chosen.startswith(f"{name}_") for name in SMALLER_IS_BETTER) else 1
+    better = direction(chosen)
     units = pd.factorize(runs[0].rows["unit"].groupby(runs[0].rows["sample_id"]).first())[0]
     blocks = [_blocks(run, chosen) for run in runs]
     same_splits = same_folds and len(blocks[0]) > 1 and all(b.keys() == blocks[0].keys() for b in blocks)
