@@ -85,6 +85,7 @@ def do(study: Study, cfg: DictConfig, choices: Mapping[str, str], once_read: Cal
         InputError: for whatever is wrong with the data.
     """
     from mmdx.provenance import recorded
+    from mmdx.sweep.measures import write_objectives
     from mmdx.training.distributed import is_first
 
     folder = study.folder
@@ -102,6 +103,8 @@ def do(study: Study, cfg: DictConfig, choices: Mapping[str, str], once_read: Cal
         if record is None:
             return None
         record.complete(study.cohort.fingerprint, study.earlier())
+        if study.training.uses_labels:
+            write_objectives(study, validation)
         metrics = finish(study, cfg, brief=not study.training.uses_labels)
         track(study, cfg, metrics)
     if not study.training.uses_labels:

@@ -16,7 +16,7 @@ ORDER = [
     {"data", "encoders", "fusion", "strategies", "tasks", "simulate"},
     {"training"},
     {"study", "together", "testing", "audit", "explain"},
-    {"configuration", "methods", "parts", "provenance", "run", "evaluate", "stress", "rerun", "runs", "tracking"},
+    {"configuration", "methods", "parts", "provenance", "run", "evaluate", "stress", "rerun", "runs", "tracking", "sweep"},
     {"grid"},
     {"commands", "cli"},
 ]

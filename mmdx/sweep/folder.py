@@ -1,0 +1,67 @@
+"""Where a sweep is kept, so that the same command finds it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from mmdx.errors import InputError
+from mmdx.files import write_json
+from mmdx.sweep.outcome import LOCKS
+
+STUDY = "study.json"
+TIME = re.compile(r"\$\{now:[^}]*\}")
+
+
+def settled_folder(config: DictConfig, given: str, described: dict[str, Any]) -> Path:
+    """The sweep's folder, made, with what tells sweeps apart in the place of a time; the config and those of all trials then name it.
+
+    Args:
+        config: Hydra's, with its own part; is changed.
+        given: ``hydra.sweep.dir`` with its interpolations.
+        described: what makes this sweep another than one with other settings.
+
+    Raises:
+        InputError: where it holds a sweep with other settings, or cannot be made.
+    """
+    plain = json.loads(json.dumps(described, default=str))
+    if TIME.search(given):
+        key = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+        with read_write(config), open_dict(config):
+            config.hydra.sweep.dir = TIME.sub(key, given)
+            settled = config.hydra.sweep.dir = str(Path(str(config.hydra.sweep.dir)).absolute())
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={QuotedString(settled, Quote.single).with_quotes()}")
+    folder = Path(str(config.hydra.sweep.dir)).absolute()
+    _keep_described(folder, plain)
+    OmegaConf.save(config, folder / "multirun.yaml")
+    return folder
+
+
+def _keep_described(folder: Path, described: dict[str, Any]) -> None:
+    """Write down which sweep a folder holds.
+
+    Raises:
+        InputError: where it holds another, or cannot be written.
+    """
+    try:
+        (folder / LOCKS).mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise InputError(f"hydra.sweep.dir={folder}: the folder cannot be made ({fault.strerror}); name another.") from None
+    path = folder / STUDY
+    with FileLock(str(folder / LOCKS / "study")):
+        if not path.exists():
+            return write_json(path, described)
+        before = json.loads(path.read_text(encoding="utf-8"))
+    for key in sorted(before.keys() | described.keys()):
+        if before.get(key) != described.get(key):
+            raise InputError(
+                f"hydra.sweep.dir={folder}: holds a sweep whose {key} is {before.get(key)}, not {described.get(key)}; name another folder."
+            )
+    return None

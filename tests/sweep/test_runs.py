@@ -1,0 +1,161 @@
+"""Sweeps over real runs: objectives come from validation rows, pruning prunes, the best config is the best trial's, seeds are scored together."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from here import ROOT, inside, sweep_here
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from sklearn.metrics import roc_auc_score
+
+from mmdx.commands.train import _job
+from mmdx.configuration import resolved
+from mmdx.sweep.seeds import join_seeds
+
+SMALL = ("+experiment=fusion_missing", "logger=none", "evaluation.resamples=10", "ablation=none")
+WORST = "val/worst_group/auroc"
+
+
+def sweep_runs(folder, *overrides):
+    found = sweep_here(folder, *SMALL, f"cache.root={folder}/cache", *overrides, task=_job.__wrapped__, name="train", conf=ROOT / "conf")
+    (sweep,) = (folder / "runs" / "fusion_missing").iterdir()
+    return sweep, found
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("front")
+    return sweep_runs(folder, "data.samples=400", "split.val=0.4", "trainer.max_epochs=1", "fusion=gated,concat",
+                      "optimizer.lr=tag(log,interval(1e-4,1e-2))", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=2",
+                      f"hydra.sweeper.objectives={{val/auroc: maximize, {WORST}: maximize, latency_ms: minimize, parameters: minimize}}")  # fmt: skip
+
+
+def test_objectives_are_measured_on_validation_rows(front):
+    sweep, _ = front
+    for number in (0, 1):
+        folder = sweep / str(number)
+        found = json.loads((folder / "objectives.json").read_text())
+        rows = pd.read_parquet(folder / "predictions.parquet").query("split == 'val'")
+        assert found["val/auroc"] == pytest.approx(roc_auc_score(rows["target"], rows["prob"]))
+        assert found[WORST] <= found["val/auroc"]
+        sexes = [roc_auc_score(group["target"], group["prob"]) for _, group in rows.groupby("meta_sex")]
+        assert found[WORST] <= min(sexes) + 1e-12
+        assert found["latency_ms"] > 0
+        state = np.sum([value.numel() for name, value in _weights(folder).items() if name.startswith("model.fusion.")])
+        assert found["parameters"] >= state > 0
+
+
+def _weights(folder):
+    import torch
+
+    return torch.load(folder / "models" / "model" / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+
+
+def test_the_config_of_a_best_trial_is_that_trials_own(front):
+    sweep, found = front
+    for number in found:
+        with initialize_config_dir(str(sweep), version_base="1.3"):
+            again = resolved(compose(f"best_{number}"))
+        trained = OmegaConf.load(sweep / str(number) / "config.yaml")
+        assert trained.pop("resume") == "auto" and again.pop("resume") is None
+        assert OmegaConf.to_container(again) == OmegaConf.to_container(trained)
+
+
+def test_the_best_config_is_what_train_takes(front, tmp_path):
+    sweep, found = front
+    number = next(iter(found))
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.global_hydra import GlobalHydra
+
+    search = create_config_search_path(str(ROOT / "conf"))
+    search.prepend("command-line", str(sweep), anchor="schema")
+    GlobalHydra.instance().clear()
+    with inside(tmp_path):
+        hydra = Hydra.create_main_hydra2("train", search)
+        done = hydra.run(config_name=f"best_{number}", task_function=_job.__wrapped__, overrides=[], with_log_configuration=False)
+    GlobalHydra.instance().clear()
+    (run,) = (tmp_path / "runs" / "fusion_missing").iterdir()
+    assert done.return_value == pytest.approx(found[number]["val/auroc"])
+    first, again = (pd.read_parquet(folder / "predictions.parquet") for folder in (sweep / str(number), run))
+    pd.testing.assert_frame_equal(first, again)
+
+
+@pytest.mark.parametrize("pruner", [("median", "hydra.sweeper.pruner.n_startup_trials=1"), pytest.param(("hyperband",), marks=pytest.mark.slow)])
+def test_pruning_ends_trials_that_fall_behind(tmp_path, pruner):
+    name, *further = pruner
+    sweep, _ = sweep_runs(tmp_path, "data.samples=400", "trainer.max_epochs=6", "hydra/sweeper/sampler=grid", "optimizer.lr=0.01,0.009,1e-9,2e-9",
+                          f"hydra/sweeper/pruner={name}", *further)  # fmt: skip
+    table = pd.read_csv(sweep / "sweep.csv")
+    assert table["state"][0] == "COMPLETE" and list(table["state"][2:]) == ["PRUNED", "PRUNED"]
+    for number in table.loc[table["state"] == "PRUNED", "number"]:
+        assert not (sweep / str(number) / "predictions.parquet").exists()
+        assert json.loads((sweep / str(number) / "outcome.json").read_text())["state"] == "PRUNED"
+
+
+def test_a_sweep_over_seeds_is_one_result(tmp_path):
+    sweep, _ = sweep_runs(tmp_path, "data.samples=200", "trainer.max_epochs=1", "hydra/sweeper/sampler=grid", "seed=0,1")
+    joined = pd.read_parquet(sweep / "seeds" / "predictions.parquet")
+    for seed in (0, 1):
+        own = pd.read_parquet(sweep / str(seed) / "predictions.parquet")
+        pd.testing.assert_frame_equal(joined[joined["seed"] == seed].drop(columns="seed").reset_index(drop=True), own)
+    metrics = json.loads((sweep / "seeds" / "metrics.json").read_text())["test"]["image+text"]["auroc"]
+    singles = [json.loads((sweep / str(seed) / "metrics.json").read_text())["test"]["image+text"]["auroc"]["value"] for seed in (0, 1)]
+    assert metrics["seeds"] == 2 and metrics["value"] == pytest.approx(np.mean(singles))
+
+
+def test_settings_are_joined_over_seeds_each_by_itself(tmp_path):
+    for number, (lr, seed) in enumerate([(0.1, 0), (0.2, 0), (0.1, 1), (0.2, 1), (0.3, 0)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "config.yaml").write_text(f"seed: {seed}\nseeds: null\nresume: null\nlr: {lr}\n")
+        (folder / "metrics.json").write_text("{}")
+        (folder / "data.json").write_text("{}")
+        rows = [{"sample_id": f"s{k}", "patient_id": f"p{k}", "split": "test", "modalities": "image", "ablation": "offered", "present": "image",
+                 "target": k % 2, "prob": 0.4 + 0.02 * k * (k % 2) + 0.01 * seed} for k in range(12)]  # fmt: skip
+        pd.DataFrame(rows).to_parquet(folder / "predictions.parquet")
+    assert [path.name for path in join_seeds(tmp_path)] == ["seeds-0", "seeds-1"]
+
+
+@pytest.mark.parametrize(("overrides", "says"), [
+    (("fusion=gated,gatd",), "fusion=gatd: no such fusion; there are"),
+    (("optimizer.lrr=1,2",), "optimizer.lrr"),
+    (("optimizer.lr=-1,1",), "optimizer.lr=-1: must be greater than 0."),
+    (("seed=0,1", "+sweep/fusion=gatd"), "gatd"),
+    (("seed=0,1", "hydra.sweeper.objectives={test/auroc: maximize}"), "Test rows choose nothing."),
+    (("seed=0,1", "hydra/sweeper/pruner=median", "hydra.sweeper.objectives={val/auroc: maximize, latency_ms: minimize}"), "prunes by val/score"),
+])  # fmt: skip
+def test_a_wrong_name_is_refused_before_any_trial(tmp_path, capsys, overrides, says):
+    with pytest.raises((SystemExit, Exception)) as end:
+        sweep_runs(tmp_path, *overrides)
+    said = capsys.readouterr().err or str(end.value)
+    assert says in said
+    assert not list(tmp_path.glob("runs/*/*/0"))
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_of_runs_ends_as_an_unbroken_one(tmp_path):
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *SMALL, "hydra/sweeper=optuna", "data.samples=200", "trainer.max_epochs=2",
+               f"cache.root={tmp_path}/cache", "optimizer.lr=tag(log,interval(1e-4,1e-2))", "fusion=gated,concat",
+               "hydra.sweeper.n_trials=3"]  # fmt: skip
+    for name in ("killed", "unbroken"):
+        (tmp_path / name).mkdir()
+    running = subprocess.Popen(command, cwd=tmp_path / "killed", stdout=subprocess.DEVNULL)
+    while not list((tmp_path / "killed").glob("runs/*/*/1/config.yaml")) and running.poll() is None:
+        time.sleep(0.05)
+    running.kill()
+    running.wait()
+    for name in ("killed", "unbroken"):
+        subprocess.run(command, cwd=tmp_path / name, check=True, capture_output=True)
+    (killed,), (unbroken,) = ([*(tmp_path / name).glob("runs/*/*")] for name in ("killed", "unbroken"))
+    assert killed.name == unbroken.name
+    for number in range(3):
+        one, other = (pd.read_parquet(sweep / str(number) / "predictions.parquet") for sweep in (killed, unbroken))
+        pd.testing.assert_frame_equal(one, other)
+    one, other = (pd.read_csv(sweep / "sweep.csv").drop(columns="seconds") for sweep in (killed, unbroken))
+    pd.testing.assert_frame_equal(one, other)
