@@ -51,7 +51,7 @@ class BilinearPooling(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, rank=rank)
+        check_counts(hidden=hidden)
         if rank < 1:
             raise InputError(f"fusion.rank={rank}: must be a whole number above 0, the width of each modality's projection.")
         if not epsilon > 0:

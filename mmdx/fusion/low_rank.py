@@ -43,7 +43,7 @@ class LowRankFusion(nn.Module):
         self, widths: Mapping[str, int], head: Callable[[int], nn.Module], hidden: int = 128, rank: int = 4, dropout: float = 0.1
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, rank=rank)
+        check_counts(hidden=hidden)
         if rank < 1:
             raise InputError(f"fusion.rank={rank}: must be a whole number above 0, the number of terms.")
         self.modalities = modality_names(widths)

@@ -44,7 +44,7 @@ class Mutan(nn.Module):
         self, widths: Mapping[str, int], head: Callable[[int], nn.Module], hidden: int = 128, rank: int = 5, dropout: float = 0.1
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, rank=rank)
+        check_counts(hidden=hidden)
         _check_rank(rank)
         self.modalities = modality_names(widths)
         self.widths = {m: widths[m] for m in self.modalities}
@@ -101,7 +101,7 @@ class Block(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, blocks=blocks, rank=rank)
+        check_counts(hidden=hidden, blocks=blocks)
         _check_rank(rank)
         if blocks < 1 or hidden % blocks:
             raise InputError(f"fusion.blocks={blocks}: must be a whole number above 0 that divides fusion.hidden={hidden}.")

@@ -56,7 +56,7 @@ class MissingAwarePrompts(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, layers=layers, heads=heads, length=length, prompt_layers=prompt_layers)
+        check_counts(hidden=hidden, layers=layers, heads=heads)
         if hidden % heads:
             raise InputError(f"fusion.hidden={hidden}: must be a multiple of fusion.heads={heads}.")
         if length < 1:

@@ -56,7 +56,7 @@ class SMIL(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, priors=priors)
+        check_counts(hidden=hidden)
         if priors < 1:
             raise InputError(f"fusion.priors={priors}: must be 1 or more, the number of priors of each modality.")
         if reconstruction < 0:

@@ -56,7 +56,7 @@ class SetEmbedding(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, layers=layers, heads=heads, bottlenecks=bottlenecks)
+        check_counts(hidden=hidden, heads=heads)
         if hidden % heads:
             raise InputError(f"fusion.hidden={hidden}: must be a multiple of fusion.heads={heads}.")
         if bottlenecks < 1:
