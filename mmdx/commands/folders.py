@@ -24,11 +24,10 @@ class WritableFolder(Callback):
 
 
 def _look(key: str, given: str) -> None:
-    folder = Path(given)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(13, "it cannot be written")
-    except OSError as fault:
-        print(f"error: {key}={given}: {(fault.strerror or str(fault)).lower()}; name a folder that can be written.", file=sys.stderr)
-        sys.exit(1)
+    folder = Path(given).absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return
+    why = "cannot be written" if there.is_dir() else "is no folder"
+    print(f"error: {key}={given}: {there} {why}; name a folder that can be written.", file=sys.stderr)
+    sys.exit(1)
