@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmdx.fusion.base import FAMILIES
 from mmdx.parts import STRATEGIES, make
 from mmdx.types import Features
 
@@ -83,9 +84,6 @@ def strategies(config_folder: str) -> list[tuple[str, str, str]]:
             if path.stem != "none":
                 found.append((group, path.stem, path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")))
     return found
-
-
-FAMILIES = ("simple", "conditioning", "multiplicative", "attention", "missing", "decision", "")
 
 
 def table(config_folder: str) -> list[Row]:

@@ -72,7 +72,8 @@ class Features(NamedTuple):
 
     Attributes:
         tokens: [B, N, D].
-        mask: [B, N] bool, true where a token is real.
+        mask: [B, N] bool, true where a token is real. The others are padding: how many there are, and where, depends on the other samples of
+            the batch, so neither their number nor what stands in them may change anything. In an absent slot the mask, too, may be anything.
     """
 
     tokens: Tensor
@@ -91,8 +92,9 @@ class FusionOutput(NamedTuple):
 
     Attributes:
         logits: [B, K].
-        per_modality: of each modality its own logits [B, K], where the method has them.
-        weights: of each modality its share in the decision, [B], where the method has one.
+        per_modality: of each modality its own logits [B, K], where the method has them; 0 where the modality is absent.
+        weights: of each modality its share in the decision, [B], where the method has one: 0 or more, 0 where the modality is absent, together at
+            most 1.
         aux_losses: further scalar losses by name, to be added to the task's.
     """
 
@@ -142,7 +144,9 @@ class Encoder(Protocol):
 class Fusion(Protocol):
     """Joins the features of any number of modalities: built as ``Fusion(widths, head, ...)``, an ``nn.Module``.
 
-    ``forward(features, present)`` takes dicts by modality, in any order; what stands in an absent slot changes nothing.
+    ``forward(features, present)``, its arguments so named, takes dicts by modality, in any order, and leaves them as they are; what stands in an
+    absent slot or in padding changes nothing. In evaluation it keeps nothing from one call to the next and draws nothing; all that it has learned is
+    in its ``state_dict``.
     """
 
     def __call__(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput: ...

@@ -43,8 +43,9 @@ from mmdx.evaluation.delong import auroc_linear
 from mmdx.evaluation.linear import Linear, difference, mean
 from mmdx.evaluation.multiplicity import holm
 from mmdx.files import write_atomically, write_json, write_text
+from mmdx.fusion.base import FAMILIES
 from mmdx.grid import TIMING, made, run_all
-from mmdx.methods import FAMILIES, described
+from mmdx.methods import described
 from mmdx.methods import fusions as every_fusion
 
 COHORTS = {
@@ -227,7 +228,7 @@ def summarised(cohorts: dict[str, dict[str, dict[str, tuple[Path, list[str]]]]])
         compared = [row for name, row in rows.items() if np.isfinite(row.get(f"{head}_gain_p", np.nan)) and name != ZEROS]
         for row, p in zip(compared, holm([row[f"{head}_gain_p"] for row in compared]), strict=True):
             row[f"{head}_gain_holm"] = float(p)
-    order = ["baseline", *FAMILIES]
+    order = ["baseline", *FAMILIES, ""]
     return pd.DataFrame(sorted(rows.values(), key=lambda row: (order.index(str(row["family"])), str(row["fusion"]))))
 
 

@@ -11,11 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "mmdx"
 ORDER = [
-    {"errors", "files", "timings"},
+    {"errors", "files", "stopping", "timings"},
     {"types"},
     {"data", "encoders", "fusion", "strategies", "tasks", "simulate"},
     {"training"},
-    {"study", "together", "testing", "audit", "explain"},
+    {"prediction_table", "study", "together", "testing", "audit", "explain"},
     {"configuration", "methods", "parts", "provenance", "run", "evaluate", "stress", "rerun", "runs", "tracking", "sweep"},
     {"grid"},
     {"commands", "cli"},

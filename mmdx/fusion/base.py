@@ -11,12 +11,15 @@ from torch import Tensor
 from mmdx.errors import InputError
 from mmdx.types import Features
 
+FAMILIES = ("simple", "conditioning", "multiplicative", "attention", "missing", "decision")
+ABSENCES = ("design", "masking")
+
 
 class Method(NamedTuple):
     """What a fusion says of itself; a fusion may carry one as its class attribute ``method``.
 
     Attributes:
-        family: "simple", "conditioning", "multiplicative", "attention", "missing" or "decision".
+        family: one of ``FAMILIES``.
         paper: authors, year and where it is found.
         tokens: whether it reads an encoder's tokens; else their mean.
         absence: "design" where the method says what becomes of an absent modality, "masking" where its slot is masked or zeroed for it.

@@ -112,5 +112,5 @@ def test_an_exemption_is_declared_with_its_reason():
     with pytest.raises(AssertionError, match="each exemption needs its reason"):
         check_fusion(Neighbours, only=["batch"])
     Neighbours.method = Method("missing", "none", exempt={"bach": "?"})
-    with pytest.raises(AssertionError, match="the checks are output, absence"):
+    with pytest.raises(AssertionError, match="the checks are output, repeat"):
         check_fusion(Neighbours, only=["batch"])
