@@ -33,7 +33,7 @@ from mmdx.training.pretrained import PretrainedEncoder
 from mmdx.training.teacher import Teaching
 from mmdx.types import Dataset
 
-PREDICTIONS, DATA = "predictions.parquet", "data.json"
+PREDICTIONS, DATA, MODELS = "predictions.parquet", "data.json", "models.json"
 AT_ONCE = 1024
 """Rows whose features are predicted from at once."""
 ABLATIONS = ("none", "offered", "retrained")
@@ -89,6 +89,7 @@ class Study:
     stack: bool | None = None
     resume: bool = False
     prepared: bool = field(default=False, init=False)
+    begun: bool = field(default=False, init=False)
     cohort: PreparedCohort = field(init=False)
     rows: np.ndarray = field(init=False)
     target: np.ndarray = field(init=False)
@@ -213,7 +214,8 @@ class Study:
         self.teachers = {cell.name: self._teacher_of(cell) for cell in cells if self.training.teacher}
         if is_first():
             KeptFolds.of(folds, self.dataset.table, self.cohort.contents).write(self.folder)
-        write_json_once(self.folder / "models.json", [self._describe(cell) for cell in cells])
+        write_json_once(self.folder / MODELS, [self._describe(cell) for cell in cells])
+        self.begun = True
         if self.encode_once and (why := needs_lightning(self.training)):
             say(f"{why}: the heads are trained by Lightning, one at a time.")
         return cells
@@ -293,7 +295,7 @@ class Study:
 
     def cells_of(self, source: Path) -> list[Cell]:
         """The models of a finished run, each to predict every row."""
-        path = source / "models.json"
+        path = source / MODELS
         if not path.exists():
             raise InputError(f"{path}: no such file; {source} does not hold trained models.")
         listed = json.loads(path.read_text(encoding="utf-8"))
@@ -334,7 +336,7 @@ class Study:
         """
         frame = frame.reset_index(drop=True)
         if is_first():
-            if not (self.folder / "models.json").exists():
+            if self.begun and not (self.folder / MODELS).exists():
                 raise InputError(f"{self.folder}: was removed while the run was writing to it; start the run again.")
             write_atomically(self.folder / PREDICTIONS, lambda path: frame.to_parquet(path, index=False))
         wait_for_all()
