@@ -115,7 +115,7 @@ def test_the_checkpoint_is_that_of_the_least_validation_alignment(tmp_path):
         found.append(sum(loss * count for loss, count in losses) / sum(count for _, count in losses))
     kept = torch.load(tmp_path / "models" / "model" / "checkpoints" / "best.ckpt", weights_only=True)["callbacks"]
     assert found[0] <= found[1]
-    assert any(float(state.get("best_model_score") or -1) == pytest.approx(found[0], abs=1e-5) for state in kept.values())
+    assert any(float(state.get("best") or -1) == pytest.approx(found[0], abs=1e-5) for state in kept.values())
 
 
 def test_in_evaluation_the_measure_is_the_loss_of_training_without_its_weight():

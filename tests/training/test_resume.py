@@ -164,12 +164,12 @@ def test_a_checkpoint_that_was_being_written_leaves_the_old_one(tmp_path, monkey
     study(tmp_path / "whole").run()
     before, calls = torch.save, []
 
-    def half(value, path):
+    def half(value, file):
         calls.append(1)
         if len(calls) == 7:
-            path.write_bytes(b"half a checkpoint")
+            file.write(b"half a checkpoint")
             raise Crash
-        before(value, path)
+        before(value, file)
 
     with monkeypatch.context() as patch, pytest.raises(Crash):
         patch.setattr(torch, "save", half)
