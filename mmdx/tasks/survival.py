@@ -144,6 +144,10 @@ class CoxProportionalHazards(Survival):
         found = partial_log_likelihood(logits[:, 0], target[:, 0], target[:, 1] == 1, self.ties)
         return -found / (target[:, 1] == 1).sum().clamp(min=1)
 
+    def entries(self, target: Tensor) -> int:
+        """How many of targets [B, 2] are events, which the loss is the mean of."""
+        return int((target[:, 1] == 1).sum())
+
     def calibrate(self, logits: Tensor, target: Tensor) -> dict[str, Any]:
         """The state with the cumulative baseline hazard, from the trained model's logits [n, 1] and targets [n, 2] of the training split.
 

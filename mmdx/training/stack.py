@@ -258,8 +258,14 @@ def loss_of(task: Task, fused: float, per_modality: float) -> Loss:
             )
         if per_modality:
             for name, logits in output.per_modality.items():
-                here = present[name]
-                total = total + per_modality * (task.loss(logits[here], target[here]) if here.any() else 0.0 * logits.sum())
+                total = total + per_modality * own(logits, target, present[name])
         return total  # type: ignore[return-value]
+
+    def own(logits: Tensor, target: Tensor, here: Tensor) -> Tensor:
+        """The task's loss of some rows."""
+        if hasattr(task, "entries"):  # not the mean over rows of what each adds
+            return task.loss(logits[here], target[here]) if here.any() else 0.0 * logits.sum()
+        each = vmap(lambda row, truth: task.loss(row[None], truth[None]))(logits, target)
+        return each.where(here, 0.0).sum() / here.sum().clamp(min=1)
 
     return loss

@@ -34,7 +34,14 @@ FUSIONS = {
     "late": MeanOfLogits,
     "tokens": partial(JointTransformer, hidden=8, heads=2, dropout=0.0),
 }
-DROPPED = {"dropped": partial(Concatenation, hidden=16, dropout=0.5)}
+class Branching(MeanOfLogits):
+    """What it does depends on values, which a stack cannot follow."""
+
+    def forward(self, features, present):
+        return super().forward(features, present) if present["left"].any() else super().forward(features, present)
+
+
+DROPPED = {"dropped": partial(Concatenation, hidden=16, dropout=0.5), "branching": Branching}
 
 
 class Named(Numbers):
@@ -188,11 +195,22 @@ def test_the_same_run_gives_the_same_bits(tmp_path):
 
 
 def test_a_head_that_cannot_be_stacked_is_trained_alone_and_it_is_said(tmp_path, capsys):
+    run(tmp_path / "auto", "branching", seeds=(0, 1))
+    assert "one head at a time, as Branching cannot be stacked" in capsys.readouterr().out
+    with pytest.raises(InputError, match="training.stack=true: Branching cannot be stacked"):
+        run(tmp_path / "asked", "branching", seeds=(0, 1), stack=True)
+
+
+def test_losses_of_each_modality_are_those_of_lightning_in_a_stack_too(tmp_path, monkeypatch):
     training = quiet(per_modality_loss=0.5)
-    run(tmp_path / "auto", "late", training, seeds=(0, 1))
-    assert "one head at a time, as MeanOfLogits cannot be stacked" in capsys.readouterr().out
-    with pytest.raises(InputError, match="training.stack=true: MeanOfLogits cannot be stacked"):
-        run(tmp_path / "asked", "late", training, seeds=(0, 1), stack=True)
+    run(tmp_path / "stacked", "late", training, seeds=(0, 1), stack=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("mmdx.study.needs_lightning", lambda training: "asked")
+        run(tmp_path / "lightning", "late", training, seeds=(0, 1))
+    for name in ("seed0", "seed1"):
+        assert far(weights(tmp_path / "stacked", name), weights(tmp_path / "lightning", name)) < 1e-5
+    with pytest.raises(InputError, match="training.per_modality_loss=0.5: the fusion gives no logits of each modality"):
+        run(tmp_path / "none", "concat", training, seeds=(0, 1))
 
 
 def test_features_are_encoded_once_and_again_only_where_a_sample_changed(tmp_path):
