@@ -38,7 +38,9 @@ class Branching(MeanOfLogits):
     """What it does depends on values, which a stack cannot follow."""
 
     def forward(self, features, present):
-        return super().forward(features, present) if present["left"].any() else super().forward(features, present)
+        if not present["left"].any():
+            features = dict(features)
+        return super().forward(features, present)
 
 
 DROPPED = {"dropped": partial(Concatenation, hidden=16, dropout=0.5), "branching": Branching}
