@@ -62,7 +62,7 @@ def train_together(studies: Sequence[tuple[Study, Sequence[Cell]]]) -> list[pd.D
                     write_atomically(study.predictions_of(cell), partial(study.predict(cell, trained).to_parquet, index=False))
 
             folders = list(dict.fromkeys(study.folder for study, *_ in alike))
-            size, how = _kept_size(folders, heads, lambda heads=heads, table=table: at_once(heads, table, target, device, stack))
+            size, how = _kept_size(folders, heads, partial(at_once, heads, table, target, device, stack))
             train_heads(heads, table, target, device, size, finished, done)
             trained = [head for head in heads if head.history]
             print(f"{_trained(trained)} in {time.monotonic() - started:.0f} s{f'; {how}' if how else ''}", flush=True)
