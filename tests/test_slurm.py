@@ -1,0 +1,51 @@
+"""A job that a real Slurm takes away goes on by itself and ends in the same bits; where Slurm is installed, as root."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ("slurmctld", "slurmd", "munged", "sbatch")
+RUN = ["+experiment=xray_text", "data.samples=120", "trainer.max_epochs=3", "evaluation.resamples=50", "logger=none"]
+there = all(shutil.which(name) for name in TOOLS) and hasattr(os, "geteuid") and os.geteuid() == 0
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not there, reason=f"needs root and {', '.join(TOOLS)}")]
+
+
+@pytest.fixture
+def slurm():
+    script = ROOT / "scripts" / "slurm" / "one_node.sh"
+    subprocess.run([script, "down"], check=True)
+    said = subprocess.run([script, "up"], check=True, capture_output=True, text=True).stdout
+    yield os.environ | {"SLURM_CONF": said.split("=")[1].strip()}
+    subprocess.run([script, "down"], check=True)
+
+
+def until(condition, seconds=240):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_job_that_is_announced_its_end_is_requeued_and_goes_on(slurm, tmp_path):
+    train = [sys.executable, str(ROOT / "train.py"), *RUN]
+    subprocess.run([*train, f"hydra.run.dir={tmp_path / 'whole'}"], check=True, capture_output=True, cwd=tmp_path)
+    job, out = tmp_path / "job.sh", tmp_path / "job.out"
+    job.write_text(f"#!/bin/bash\ncd {ROOT}\nexec {' '.join(train)} hydra.run.dir={tmp_path / 'cut'} resume=auto\n")
+    number = subprocess.run(
+        ["sbatch", "--parsable", "--requeue", "--open-mode=append", f"--output={out}", job], check=True, capture_output=True, text=True, env=slurm
+    ).stdout.strip()
+    until(lambda: (tmp_path / "cut" / "models" / "model" / "checkpoints" / "last.ckpt").exists())
+    subprocess.run(["scancel", "--batch", "--signal=USR1", number], check=True, env=slurm)
+    until(lambda: f"job {number} is in the queue again" in out.read_text())
+    until(lambda: subprocess.run(["scontrol", "update", f"jobid={number}", "StartTime=now"], capture_output=True, env=slurm).returncode == 0)
+    until(lambda: (tmp_path / "cut" / "metrics.json").exists())
+    assert "stopped by SIGUSR1" in out.read_text()
+    one, other = (pd.read_parquet(tmp_path / run / "predictions.parquet") for run in ("whole", "cut"))
+    assert one.equals(other)
