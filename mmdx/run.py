@@ -138,7 +138,7 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
         raise InputError(f"hydra.run.dir={folder}: already holds a finished run; choose another folder, or set resume=auto to keep it.")
     if given and not _is_further() and not (folder / CONFIG).exists():
         several = hydra.mode == RunMode.MULTIRUN
-        named = any(word.partition("=")[0] in ("hydra.run.dir", "hydra.sweep.dir") for word in hydra.overrides.hydra)
+        named = any(word.partition("=")[0] in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir") for word in hydra.overrides.hydra)
         found = None if named else begun_before(cfg, Path(hydra.sweep.dir if several else folder).absolute().parent, folder)
         if found:
             print(f"resume=auto: goes on with {found}")
