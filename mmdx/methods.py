@@ -92,12 +92,13 @@ def table(config_folder: str) -> list[Row]:
     return sorted(rows, key=lambda row: (FAMILIES.index(row.family) if row.family in FAMILIES else len(FAMILIES), row.name))
 
 
-HEADER = ("fusion", "family", "reads", "absence", "parameters", "MFLOPs", "exempt from", "paper")
+HEADER = ("fusion", "family", "reads", "absence", "own losses", "parameters", "MFLOPs", "exempt from", "paper")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     reads = {True: "tokens", False: "their mean", None: ""}[row.tokens]
-    return row.name, row.family, reads, row.absence, f"{row.parameters:,}", f"{row.megaflops:.3g}", ", ".join(row.exempt), row.paper
+    own = "yes" if row.own_losses else ""
+    return row.name, row.family, reads, row.absence, own, f"{row.parameters:,}", f"{row.megaflops:.3g}", ", ".join(row.exempt), row.paper
 
 
 def aligned(rows: list[Row]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ class MultimodalModule(pl.LightningModule):
             _aligned(model)
         self._groups, self._optimizer, self._schedule, self._seed = groups, optimizer, schedule, seed
         self._seen: list[tuple[list[int], Tensor, Tensor]] = []
-        self._total: list[Tensor] = []
+        self._total: list[Tensor | float] = []
         self._left: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
@@ -118,7 +118,7 @@ class MultimodalModule(pl.LightningModule):
             loss = loss + self._teaching.loss(_at_least_single(output.logits), batch.meta["index"])
         if self.balance is not None:
             loss = self.balance.loss(Step(self.model, self.task, batch, features, output), loss)
-        added = [loss.detach().float() * share[0], share[0].float()]
+        added = [loss.detach().float() * share[0], share[0]]
         self._total = [total + more for total, more in zip(self._total, added, strict=True)] if self._total else added
         return loss
 
@@ -126,27 +126,28 @@ class MultimodalModule(pl.LightningModule):
         """After an epoch's last step, log ``train/loss``, the mean over the epoch's samples of all processes."""
         if batch_idx + 1 < self.trainer.num_training_batches:
             return
-        total, count = sum_over_processes(torch.stack(self._total))
+        total, count = sum_over_processes(torch.stack([torch.as_tensor(part, device=self.device) for part in self._total]))
         self.log("train/loss", total / count, on_step=False, on_epoch=True, batch_size=1)
 
-    def _shares(self, batch: Batch) -> Tensor:
+    def _shares(self, batch: Batch) -> Sequence[Any]:
         """How many rows of the whole batch fall to each process, and what the fused loss, and the loss of each modality in alphabetical order, is to
         be multiplied by so that the mean over processes is the loss of the whole batch: the entries here times processes over all entries. 1 in one
-        process.
+        process, where plain numbers spare a GPU the copies.
         """
         world = rank_and_world()[1]
+        names = sorted(batch.present) if self._per_modality_loss else []
         if world == 1:
-            return torch.tensor([float(len(batch)), *[1.0] * (1 + len(batch.present))], device=batch.target.device)
-        counts = [len(batch), self._entries(batch.target), *(self._entries(batch.target[batch.present[name]]) for name in sorted(batch.present))]
+            return [float(len(batch)), 1.0, *[1.0] * len(names)]
+        counts = [len(batch), self._entries(batch.target), *(self._entries(batch.target[batch.present[name]]) for name in names)]
         here = torch.tensor([float(count) for count in counts], device=batch.target.device)
         total = sum_over_processes(here)
-        return torch.cat([total[:1] / world, here[1:] * world / total[1:].clamp(min=1)])
+        return [*(total[:1] / world), *(here[1:] * world / total[1:].clamp(min=1))]
 
     def _entries(self, target: Tensor) -> int:
         """How many entries the task's loss is the mean of."""
         return int(self.task.entries(target)) if hasattr(self.task, "entries") else len(target)
 
-    def _own_losses(self, output: FusionOutput, batch: Batch, share: Tensor) -> Tensor:
+    def _own_losses(self, output: FusionOutput, batch: Batch, share: Sequence[Any]) -> Tensor:
         """Sum over modalities of the loss of their own logits, on the rows that have the modality; where a batch has none, a zero that
         still reaches the parameters, since distributed training wants a gradient for each.
         """
@@ -170,7 +171,7 @@ class MultimodalModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep how far each process and balancing have come."""
-        own = {"random": random_states(self.device), "total": [part.cpu() for part in self._total]}
+        own = {"random": random_states(self.device), "total": [torch.as_tensor(part).cpu() for part in self._total]}
         checkpoint["processes"] = gather(own)
         checkpoint["batches"] = position(self.trainer)
         if self.balance is not None:

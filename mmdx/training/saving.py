@@ -43,7 +43,7 @@ class Saving(Checkpoint):
         folder: takes both.
         monitor: the metric that tells which epoch is best.
         mode: "max" or "min", what is better.
-        steps: batches between two checkpoints within an epoch; None for none.
+        steps: steps of the optimiser between two checkpoints within an epoch; None for none.
         minutes: minutes between two checkpoints; None for none.
         asked: the signal that asked to stop, 0 for none.
 

@@ -38,7 +38,7 @@ def test_own_losses_are_of_each_modality_on_the_rows_that_have_it():
     expected = bce(fusion.heads["a"](data["a"][:2])[:, 0], torch.tensor([0.0, 1.0])) + bce(
         fusion.heads["b"](data["b"][[0, 2]])[:, 0], torch.tensor([0.0, 1.0])
     )
-    torch.testing.assert_close(module._own_losses(module.model(batch), batch, torch.ones(2)), expected)
+    torch.testing.assert_close(module._own_losses(module.model(batch), batch, [1.0, 1.0]), expected)
 
 
 def module_of(fusion, **losses):
