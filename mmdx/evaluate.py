@@ -20,7 +20,8 @@ from mmdx.files import write_text
 from mmdx.run import CONFIG, finish
 
 if TYPE_CHECKING:
-    from mmdx.study import Cell, Study
+    from mmdx.cells import Cell
+    from mmdx.study import Study
     from mmdx.training.fit import TrainedModel
 
 PREDICTIONS = "predictions.parquet"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mmdx.cells import MODELS, Cell, every_cell, listed_cells
 from mmdx.data.kept_folds import KeptFolds
 from mmdx.data.prepare import PreparedCohort, stop_or_quarantine
 from mmdx.data.prepared_store import PreparedStore
@@ -33,22 +33,10 @@ from mmdx.training.pretrained import PretrainedEncoder
 from mmdx.training.teacher import Teaching
 from mmdx.types import Dataset
 
-PREDICTIONS, DATA, MODELS = "predictions.parquet", "data.json", "models.json"
+PREDICTIONS, DATA = "predictions.parquet", "data.json"
 AT_ONCE = 1024
 """Rows whose features are predicted from at once."""
 ABLATIONS = ("none", "offered", "retrained")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model of a study: its seed, its fold, and the modalities it is trained with."""
-
-    seed: int
-    fold: Fold
-    modalities: tuple[str, ...]
-    retrained: bool
-    folds: int
-    name: str
 
 
 @dataclass
@@ -182,15 +170,7 @@ class Study:
         """Every model of the study on some folds, in the order of training. A model is named by what tells it from the others, in letters
         that a folder's name may have.
         """
-        taken: set[str] = set()
-        everything, *fewer = subsets(self.model.encoders)
-        for seed in self.seeds:
-            for fold in folds:
-                for modalities in (everything, *(fewer if self.ablation == "retrained" else ())):
-                    parts = [f"seed{seed}"] * (len(self.seeds) > 1) + [fold.name] * (len(folds) > 1)
-                    parts += [subset_name(modalities)] * (modalities != everything)
-                    name = plain_name("-".join(parts) or "model", taken)
-                    yield Cell(seed, fold, modalities, modalities != everything, len(folds), name)
+        return every_cell(self.seeds, folds, self.model.encoders, self.ablation == "retrained")
 
     def run(self) -> pd.DataFrame:
         """Train and predict every model, write ``predictions.parquet``, and return it."""
@@ -295,16 +275,7 @@ class Study:
 
     def cells_of(self, source: Path) -> list[Cell]:
         """The models of a finished run, each to predict every row."""
-        path = source / MODELS
-        if not path.exists():
-            raise InputError(f"{path}: no such file; {source} does not hold trained models.")
-        listed = json.loads(path.read_text(encoding="utf-8"))
-        none, full = np.array([], dtype=int), set(self.model.encoders)
-        folds = len({c["fold"] for c in listed})
-        return [
-            Cell(c["seed"], Fold(c["fold"], none, none, self.rows), tuple(c["modalities"]), set(c["modalities"]) != full, folds, c["name"])
-            for c in listed
-        ]
+        return listed_cells(source, self.model.encoders, self.rows)
 
     def _trainable(self, cell: Cell) -> bool:
         """Whether a model has samples of two classes (or ranges of a number, or times of events) to train on and to be chosen by; one of fewer
@@ -427,17 +398,6 @@ def run_together(studies: Sequence[Study]) -> list[pd.DataFrame]:
     else:
         frames = [study.train_all(own) for study, own in zip(studies, cells, strict=True)]
     return [study.finish(frame) for study, frame in zip(studies, frames, strict=True)]
-
-
-def plain_name(name: str, taken: set[str]) -> str:
-    """A name in letters, digits, ``.``, ``_`` and ``-`` that is not taken yet, and is from now on: sites may be called anything, folders not."""
-    plain = stem = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:80] or "model"
-    number = 1
-    while plain.casefold() in taken:  # some file systems take A and a for one
-        number += 1
-        plain = f"{stem}_{number}"
-    taken.add(plain.casefold())
-    return plain
 
 
 def say(sentence: str) -> None:

@@ -22,7 +22,8 @@ from mmdx.training.frozen import EncodedCohort
 from mmdx.training.heads import Head, at_once, named_groups, train_heads
 
 if TYPE_CHECKING:
-    from mmdx.study import Cell, Study
+    from mmdx.cells import Cell
+    from mmdx.study import Study
 
 STACKS = "stacks.json"
 """How many heads of a shape a run trains at once, which its numbers depend on by their last bits."""

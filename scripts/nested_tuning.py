@@ -27,13 +27,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from sklearn.metrics import roc_auc_score
 
+from mmdx.cells import Cell
 from mmdx.commands.hydra_app import composed, telling
 from mmdx.data.splits import Fold, Nested
 from mmdx.errors import InputError
 from mmdx.files import write_json, write_text
 from mmdx.parts import model_plan, study_from, training_plan
 from mmdx.run import CONFIG, finish
-from mmdx.study import Cell, Study
+from mmdx.study import Study
 
 TUNABLE = ("training.", "optimizer.", "trainer.", "fusion.")
 

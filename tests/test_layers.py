@@ -15,7 +15,7 @@ ORDER = [
     {"types"},
     {"data", "encoders", "fusion", "strategies", "tasks", "simulate"},
     {"training"},
-    {"prediction_table", "study", "together", "testing", "audit", "explain"},
+    {"cells", "prediction_table", "study", "together", "testing", "audit", "explain"},
     {"configuration", "methods", "parts", "provenance", "run", "evaluate", "stress", "rerun", "runs", "tracking", "sweep"},
     {"grid"},
     {"commands", "cli"},

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from mmdx.cells import Cell, plain_name
 from mmdx.data.loading import Examples, ModalityDropout
 from mmdx.data.raw import Recording, Signal
 from mmdx.errors import InputError
@@ -26,7 +27,7 @@ from mmdx.explain.render_image import is_picture, render_images
 from mmdx.explain.render_table import is_table, render_table
 from mmdx.explain.render_text import render_text
 from mmdx.files import write_text
-from mmdx.study import Cell, Study, plain_name
+from mmdx.study import Study
 from mmdx.training.fit import TrainedModel
 from mmdx.types import Simulated
 

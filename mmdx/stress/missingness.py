@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mmdx.cells import Cell
 from mmdx.stress.tables import as_table
-from mmdx.study import Cell, Study
+from mmdx.study import Study
 from mmdx.training.fit import TrainedModel
 from mmdx.training.predict import subset_name
 from mmdx.types import Batch

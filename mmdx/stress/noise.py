@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from mmdx.cells import Cell
 from mmdx.data.collate import Example
 from mmdx.data.loading import Examples, ModalityDropout, loader
 from mmdx.data.sampling import EpochSampler
 from mmdx.stress.tables import as_table
-from mmdx.study import Cell, Study
+from mmdx.study import Study
 from mmdx.training.fit import TrainedModel
 from mmdx.training.model import MultimodalModel
 from mmdx.training.predict import subset_name

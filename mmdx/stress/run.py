@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mmdx.cells import Cell
 from mmdx.errors import InputError
 from mmdx.evaluate import FinishedRun, open_run, run_in
 from mmdx.evaluation.fingerprint import KEY, fingerprint
@@ -22,7 +23,7 @@ from mmdx.stress.noise import noise
 from mmdx.stress.settings import Settings
 from mmdx.stress.tables import as_table
 from mmdx.stress.training import train_again
-from mmdx.study import Cell, Study, say
+from mmdx.study import Study, say
 from mmdx.training.fit import TrainedModel
 from mmdx.training.predict import subset_name
 

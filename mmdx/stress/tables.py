@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mmdx.study import Cell, Study
+from mmdx.cells import Cell
+from mmdx.study import Study
 from mmdx.training.fit import TrainedModel
 from mmdx.training.predict import subset_name
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdx.cells import Cell
 from mmdx.data.prepare import Prepared, PreparedCohort
 from mmdx.stress.missingness import EVERY, absence, uniforms
-from mmdx.study import Cell, Study
+from mmdx.study import Study
 from mmdx.training.fit import TrainedModel, fit_model
 
 DRAW = -1

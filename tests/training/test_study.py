@@ -6,9 +6,10 @@ import pytest
 import torch
 from toy import Numbers, model_plan, training_plan
 
+from mmdx.cells import plain_name
 from mmdx.data.splits import HoldOut, KFold, LeaveOneSiteOut
 from mmdx.errors import InputError
-from mmdx.study import Study, plain_name
+from mmdx.study import Study
 from mmdx.training.module import MultimodalModule
 
 
