@@ -7,8 +7,9 @@ nothing alone (experiment=fusion_synergy). "missing": both show one finding and 
 (experiment=fusion_missing). covid-cxr, where its folder is given: films and notes by frozen pretrained encoders (experiment=xray_text_features
 data=covid_cxr). Each fusion is measured twice: with the default settings of its YAML, and tuned. For that every fusion and every baseline gets the
 same number of settings (--tune), the default first and the others drawn from its own space conf/sweep/fusion/NAME.yaml (of conf/sweep/heads.yaml
-where it has none), each trained with one seed; the one with the best AUROC on validation rows is trained with all seeds. Test rows choose nothing.
-Seeds are trained at once where that is faster, fusions spread over processes, and the same command goes on after a kill.
+where it has none), rates and decays the same draws for all. Each is trained with one seed; the one with the best AUROC on validation rows is trained
+with all seeds. Test rows choose nothing. Seeds are trained at once where that is faster, fusions spread over processes, and the same command goes on
+after a kill.
 
 The table gives for each fusion the mean over seeds of the share of the optimum, (AUROC - 0.5) / (AUROC of the true posterior on the same rows - 0.5),
 with a 95 % interval over seeds (initialisation and order) and patients like those tested (DeLong); the cohort that is trained on is one. On
@@ -25,6 +26,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ from omegaconf import OmegaConf
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from mmdx.commands.hydra_app import composed, config_folder, telling
+from mmdx.commands.hydra_app import config_folder, telling
 from mmdx.errors import InputError
 from mmdx.evaluation.delong import auroc_linear
 from mmdx.evaluation.linear import Linear, difference, mean
@@ -76,8 +78,9 @@ def rows_of(runs: dict[str, list[str]]) -> dict[str, tuple[str, str]]:
     return {name: (name, "") for name in runs if name != EACH} | {f"{m} alone": (EACH, m) for m in ("image", "text")}
 
 
+@lru_cache
 def space(name: str) -> list[list[str]]:
-    """Every setting of a fusion's search space, as overrides."""
+    """Every setting of a fusion's search space, as overrides; how it is trained comes first in each."""
     own = (Path(config_folder()) / "sweep" / "fusion" / f"{name}.yaml").exists()
     with initialize_config_dir(config_folder(), version_base="1.3"):
         chosen = f"+sweep/fusion={name}" if own else "+sweep=heads"
@@ -86,36 +89,32 @@ def space(name: str) -> list[list[str]]:
     return [list(one) for one in itertools.product(*([f"{axis.key_or_group}={value}" for value in axis.sweep_string_iterator()] for axis in axes))]
 
 
-def settings(fusion: str, budget: int) -> list[list[str]]:
+def settings(overrides: list[str], budget: int) -> list[list[str]]:
     """What is tried of a run: the default, and settings drawn from its fusion's space that are not the default, in all ``budget`` or as many as there
-    are.
+    are. How a head is trained (conf/sweep/heads.yaml) is drawn in one order for all fusions, what it is made of in an order of its own.
     """
-    there = space(fusion)
-    order = np.random.default_rng(zlib.crc32(fusion.encode())).permutation(len(there))  # runs of one fusion try the same
-    base = _plain(fusion, there[0])
-    drawn: list[list[str]] = []
-    for k in order:
-        if len(drawn) == budget - 1:
-            break
-        if any(base[word.partition("=")[0]] != word.partition("=")[2] for word in there[k]):
-            drawn.append(there[k])
-    return [[], *drawn]
+    fusion = fusion_of(overrides)
+    there, cfg = space(fusion), config_of(overrides)
+    common = len(space("")[0])
+    base = [f"{key}={OmegaConf.select(cfg, key)}" for key in (word.partition("=")[0] for word in there[0])]
+    trained, made_of = ([list(one) for one in dict.fromkeys(tuple(words[part]) for words in there)] for part in (slice(common), slice(common, None)))
+    pairs = [trained[k] for k in np.random.default_rng(0).permutation(len(trained))]
+    pairs.sort(key=lambda pair: pair == base[:common])  # the default's own last, or a fusion without settings would have other pairs
+    heads = [made_of[k] for k in np.random.default_rng(zlib.crc32(fusion.encode())).permutation(len(made_of))]
+    drawn = ([*pair, *heads[(number + turn) % len(heads)]] for turn in range(len(heads)) for number, pair in enumerate(pairs))
+    return [[], *itertools.islice((words for words in drawn if words != base), budget - 1)]
 
 
-def _plain(fusion: str, words: list[str]) -> dict[str, str]:
-    """The defaults of some keys, in the words of a search space."""
-    known = fusion if fusion in every_fusion(config_folder()) else "concat"
-    cfg = composed(["+experiment=fusion_missing", f"fusion={known}"], check=False)
-    return {key: str(OmegaConf.select(cfg, key)) for key in (word.partition("=")[0] for word in words)}
+def fusion_of(overrides: list[str]) -> str:
+    return next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
 
 
 def tuned(out: Path, runs: dict[str, list[str]], budget: int, jobs: int | None) -> dict[str, tuple[Path, list[str]]]:
     """Of each row the folder of its run's best setting, trained with all seeds, and that setting; [] is the default, whose folder is taken."""
     tried = {}
     for run, overrides in runs.items():
-        fusion = next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
         plain = [word for word in overrides if not word.startswith("seeds=")]
-        for number, setting in enumerate(settings(fusion, budget)):
+        for number, setting in enumerate(settings(overrides, budget)):
             tried[f"{run}/{number}"] = (run, setting, [*plain, *setting, "seeds=[0]"])
     run_all({key: out / "tuning" / key for key in tried}, {key: config_of(overrides) for key, (*_, overrides) in tried.items()}, jobs)
     scored = {

@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -100,9 +101,9 @@ def combinations(own: dict[str, str], overrides: list[str]) -> dict[str, list[st
 def config_of(overrides: list[str]) -> DictConfig:
     """The config of a run; what the experiment says of its own fusion's arguments is left out for another fusion, what the command says is not."""
     chosen = next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
-    plain = composed([word for word in overrides if not word.lstrip("+~").startswith("fusion")], check=False)
+    groups = tuple(word for word in overrides if "." not in word.partition("=")[0] and not word.lstrip("+~").startswith("fusion"))
     fusion = OmegaConf.load(Path(config_folder()) / "fusion" / f"{chosen}.yaml")
-    if plain.fusion["_target_"] == fusion["_target_"]:
+    if _fusion_of(groups) == fusion["_target_"]:
         return composed(overrides)
     wanted = composed(overrides, check=False)
     for word in overrides:
@@ -110,6 +111,12 @@ def config_of(overrides: list[str]) -> DictConfig:
             key = word.lstrip("+").partition("=")[0]
             OmegaConf.update(fusion, key.removeprefix("fusion."), OmegaConf.select(wanted, key), force_add=True)
     return composed(overrides, fusion=fusion)
+
+
+@lru_cache
+def _fusion_of(groups: tuple[str, ...]) -> str:
+    """The class of the fusion that an experiment, with these choices of other groups, has itself."""
+    return str(composed(list(groups), check=False).fusion["_target_"])
 
 
 def grid(words: list[str]) -> None:

@@ -41,12 +41,17 @@ def test_a_space_is_every_combination_and_composes():
 
 
 def test_every_method_and_baseline_gets_the_same_number_of_settings_the_default_first():
+    """And the same rates and decays in the same order, whatever else its space has; a choice is not drawn twice however large the budget."""
     runs = plans("synergy", FUSIONS[::8], 10, [])
+    trained = set()
     for overrides in runs.values():
-        fusion = next(word.removeprefix("fusion=") for word in overrides if word.startswith("fusion="))
-        tried = settings(fusion, 8)
+        tried = settings(overrides, 8)
         assert len(tried) == 8 and tried[0] == [] and len({tuple(one) for one in tried}) == 8
-        assert tried == settings(fusion, 8)
+        assert tried == settings(overrides, 8)
+        trained.add(tuple(tuple(one[:2]) for one in tried[1:]))
+    assert len(trained) == 1 and len(set(*trained)) == 7
+    every = settings(runs[FUSIONS[0]], 10_000)
+    assert len({tuple(one) for one in every}) == len(every) == len(space(FUSIONS[0]))
 
 
 def linear(values, terms):
@@ -90,9 +95,9 @@ def test_shares_are_of_the_optimum_on_a_runs_own_rows(tmp_path):
 
 
 def test_the_default_is_not_drawn_a_second_time():
-    for fusion in FUSIONS:
-        base = composed(["+experiment=fusion_missing", f"fusion={fusion}"])
-        for setting in settings(fusion, 8)[1:]:
+    for fusion, overrides in plans("missing", FUSIONS, 10, []).items():
+        base = composed(["+experiment=fusion_missing", f"fusion={'concat' if fusion not in FUSIONS else fusion}"])
+        for setting in settings(overrides, 8)[1:]:
             assert any(str(OmegaConf.select(base, key)) != value for key, value in (word.split("=") for word in setting)), setting
 
 
