@@ -71,9 +71,9 @@ def leave(signum: int, frame: FrameType | None = None) -> None:
 def stopping_on_signals() -> Iterator[None]:
     """Within, SIGTERM and SIGUSR1 raise ``Stopped``: at once, or, while a model is trained, after the step that is under way and a checkpoint.
 
-    Only in a process's main thread, elsewhere signals stay what they are.
+    Only in a process's main thread, elsewhere signals stay what they are; within another such block nothing more is done.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if ASKED.before or threading.current_thread() is not threading.main_thread():
         yield
         return
     ASKED.signum, ASKED.looked_at = 0, False

@@ -150,6 +150,17 @@ def test_outside_training_a_signal_ends_the_run_at_once_and_handlers_come_back()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_command_within_a_command_leaves_signals_as_they_were():
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping_on_signals():
+        with stopping_on_signals():
+            pass
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(20)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_one_who_listened_before_has_the_last_word():
     """As submitit does, which puts the job into the queue again from its own handler."""
     heard, before = [], signal.getsignal(signal.SIGUSR2)
