@@ -17,15 +17,6 @@ there = all(shutil.which(name) for name in TOOLS) and hasattr(os, "geteuid") and
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not there, reason=f"needs root and {', '.join(TOOLS)}")]
 
 
-@pytest.fixture
-def slurm():
-    script = ROOT / "scripts" / "slurm" / "one_node.sh"
-    subprocess.run([script, "down"], check=True)
-    said = subprocess.run([script, "up"], check=True, capture_output=True, text=True).stdout
-    yield os.environ | {"SLURM_CONF": said.split("=")[1].strip()}
-    subprocess.run([script, "down"], check=True)
-
-
 def until(condition, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
@@ -48,4 +39,24 @@ def test_a_job_that_is_announced_its_end_is_requeued_and_goes_on(slurm, tmp_path
     until(lambda: (tmp_path / "cut" / "metrics.json").exists())
     assert "stopped by SIGUSR1" in out.read_text()
     one, other = (pd.read_parquet(tmp_path / run / "predictions.parquet") for run in ("whole", "cut"))
+    assert one.equals(other)
+
+
+def test_a_job_of_a_sweep_that_is_pre_empted_is_requeued_by_submitit_and_goes_on(slurm, tmp_path):
+    train = [sys.executable, str(ROOT / "train.py"), *RUN]
+    env = slurm | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*train, f"hydra.run.dir={tmp_path / 'whole'}"], check=True, capture_output=True, cwd=tmp_path, env=env)
+    words = ["seed=0", "resume=auto", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", f"hydra.sweep.dir={tmp_path / 'cut'}"]
+    with subprocess.Popen([*train[:2], "-m", *train[2:], *words], cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sweep:
+        until(lambda: (tmp_path / "cut" / "0" / "models" / "model" / "checkpoints" / "last.ckpt").exists() or sweep.poll() is not None)
+        assert sweep.returncode is None
+        number = subprocess.run(["squeue", "-h", "-o", "%i"], check=True, capture_output=True, text=True, env=slurm).stdout.split()[0]
+        subprocess.run(["scancel", "--signal=USR2", number], check=True, env=slurm)
+        said = tmp_path / "cut" / ".submitit" / number / f"{number}_0_log.err"
+        until(lambda: "DUE TO JOB REQUEUE" in said.read_text())
+        assert not (tmp_path / "cut" / "0" / "metrics.json").exists()
+        until(lambda: subprocess.run(["scontrol", "update", f"jobid={number}", "StartTime=now"], capture_output=True, env=slurm).returncode == 0)
+        until(lambda: (tmp_path / "cut" / "0" / "metrics.json").exists())
+        assert sweep.wait(60) == 0
+    one, other = (pd.read_parquet(tmp_path / run / "predictions.parquet") for run in ("whole", "cut/0"))
     assert one.equals(other)

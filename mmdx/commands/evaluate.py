@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from mmdx.commands.help import help_in_place_of_hydras
-from mmdx.commands.hydra_app import config_folder, telling
+from mmdx.commands.hydra_app import config_folder, hydra_job
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="evaluate")
@@ -18,7 +18,7 @@ def _job(cfg: DictConfig) -> None:
 
         evaluate(cfg)
 
-    telling(job)
+    hydra_job(job)
 
 
 def main() -> None:

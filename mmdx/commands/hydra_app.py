@@ -68,15 +68,42 @@ def telling(job: Callable[[], Any]) -> Any:
         told = requeue(stopped.signum)
         print(f"{stopped}; resume= goes on with what was trained{f'; {told}' if told else ''}.", file=sys.stderr)
         sys.exit(128 + stopped.signum)
-    except InputError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as fault:
-        if fault.errno not in DISK:
-            raise
-        why = (fault.strerror or str(fault)).lower()
-        print(f"error: {fault.filename or 'the disk'}: {why}; what was written before is whole, and resume= goes on with a run.", file=sys.stderr)
+    except (InputError, OSError) as fault:
+        print(f"error: {sentence(fault)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         sys.exit(130)
+
+
+def sentence(fault: InputError | OSError) -> str:
+    """What to tell of a fault of the input or the disk; another fault of the system is a program's, and raised again."""
+    if isinstance(fault, InputError):
+        return str(fault)
+    if fault.errno not in DISK:
+        raise fault
+    why = (fault.strerror or str(fault)).lower()
+    return f"{fault.filename or 'the disk'}: {why}; what was written before is whole, and resume= goes on with a run."
+
+
+def hydra_job(job: Callable[[], Any]) -> Any:
+    """``telling``; but a fault of one job of a sweep goes back to the sweep, which ends with it when the others have ended. The job's process may be on
+    another machine, and one that just ended would tell Ray or Slurm nothing.
+
+    Raises:
+        CompactHydraException: in a sweep; Hydra prints it in one sentence.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import CompactHydraException
+    from omegaconf import OmegaConf
+
+    if not HydraConfig.initialized() or OmegaConf.is_missing(HydraConfig.get().job, "num"):
+        return telling(job)
+
+    def raising() -> Any:
+        try:
+            return job()
+        except (InputError, OSError) as fault:
+            raise CompactHydraException(f"error: {sentence(fault)}") from None
+
+    return telling(raising)

@@ -6,7 +6,8 @@ import hydra
 from omegaconf import DictConfig
 
 from mmdx.commands.help import help_in_place_of_hydras
-from mmdx.commands.hydra_app import config_folder, telling
+from mmdx.commands.hydra_app import config_folder, hydra_job
+from mmdx.commands.launchers import check_launcher
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
@@ -18,12 +19,13 @@ def _job(cfg: DictConfig) -> float | None:
 
         return run(cfg)
 
-    return telling(job)
+    return hydra_job(job)
 
 
 def main() -> None:
     """The command."""
     help_in_place_of_hydras("train.py: train, predict and score, as in python train.py +experiment=xray_text", config_folder())
+    check_launcher()
     _job()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 
 from mmdx.errors import InputError
 from mmdx.files import write_json
@@ -56,8 +57,6 @@ class TrialJob:
         except Pruned:
             return Outcome("PRUNED")
         except SystemExit as stop:
-            if isinstance(stop.__context__, Exception):  # told already, in one sentence
-                return Outcome("FAIL", reason=_reason(stop.__context__))
             if isinstance(stop.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from None
             raise  # stopped from outside; whoever comes next goes on with it
@@ -80,4 +79,4 @@ class TrialJob:
 def _reason(fault: Exception) -> str:
     """A fault in one line."""
     line = (str(fault).strip().splitlines() or [""])[0]
-    return line if isinstance(fault, InputError) else f"{type(fault).__name__}: {line}"
+    return line.removeprefix("error: ") if isinstance(fault, (InputError, CompactHydraException)) else f"{type(fault).__name__}: {line}"

@@ -6,10 +6,28 @@ home=/tmp/mmdx-slurm
 conf=$home/slurm.conf
 
 down() {
+  [ -d "$home" ] || return 0
+  if [ -f "$home/slurmctld.pid" ]; then
+    export SLURM_CONF=$conf
+    for _ in $(seq 20); do # jobs first, or their processes stay behind
+      [ -n "$(timeout 5 squeue -h -o %i 2>/dev/null)" ] || break
+      timeout 5 scancel --full --signal=KILL --state=RUNNING 2>/dev/null || true
+      timeout 5 scancel --state=PENDING 2>/dev/null || true
+      sleep 0.5
+    done
+  fi
+  local name pid
   for name in slurmd slurmctld munged; do
-    [ -f "$home/$name.pid" ] && kill "$(cat "$home/$name.pid")" 2>/dev/null || true
+    [ -f "$home/$name.pid" ] || continue
+    pid=$(cat "$home/$name.pid")
+    kill "$pid" 2>/dev/null || continue
+    for _ in $(seq 100); do
+      kill -0 "$pid" 2>/dev/null || continue 2
+      sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
   done
-  sleep 1
+  pkill -KILL -f "$home/spool" 2>/dev/null || true
   rm -rf "$home"
 }
 
@@ -53,8 +71,14 @@ CONF
   chown -R munge: /etc/munge 2>/dev/null || true
   install -d -o munge -g munge -m 755 /run/munge
   install -d -o munge -g munge -m 700 /var/lib/munge /var/log/munge
-  pgrep -x munged > /dev/null || runuser -u munge -- munged
-  pgrep -x munged > "$home/munged.pid" || true
+  if ! pgrep -x munged > /dev/null; then
+    runuser -u munge -- munged --pid-file=/run/munge/munged.pid
+    for _ in $(seq 50); do
+      [ -s /run/munge/munged.pid ] && [ -S /run/munge/munge.socket.2 ] && break
+      sleep 0.1
+    done
+    cp /run/munge/munged.pid "$home/munged.pid"
+  fi
   SLURM_CONF=$conf slurmctld -f "$conf"
   SLURM_CONF=$conf slurmd -f "$conf" -N "$node"
   for _ in $(seq 60); do

@@ -9,7 +9,7 @@ from here import job, sweep_here
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mmdx.commands.hydra_app import telling
+from mmdx.commands.hydra_app import hydra_job
 from mmdx.errors import InputError
 
 
@@ -17,7 +17,7 @@ def failing(cfg):
     if cfg.fail == "always" or (cfg.fail == "crash" and cfg.kind == "b"):
         raise MemoryError("no room\nfor more")
     if cfg.fail == "input" and cfg.kind == "b":
-        return telling(lambda: _refuse())
+        return hydra_job(lambda: _refuse())
     if cfg.fail == "undefined":
         return float("nan")
     return job(cfg)

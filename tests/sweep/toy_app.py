@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 
-from mmdx.commands.hydra_app import telling
+from mmdx.commands.hydra_app import hydra_job
 from mmdx.errors import InputError
 
 
@@ -32,7 +32,7 @@ def main(cfg):
             os._exit(9)
         return {"val/score": value(cfg.x, cfg.y, cfg.kind), "size": float(cfg.y)}
 
-    return telling(job)
+    return hydra_job(job)
 
 
 if __name__ == "__main__":
