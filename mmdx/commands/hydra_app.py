@@ -87,8 +87,8 @@ def sentence(fault: InputError | OSError) -> str:
 
 
 def hydra_job(job: Callable[[], Any]) -> Any:
-    """``telling``; but a fault of one job of a sweep goes back to the sweep, which ends with it when the others have ended. The job's process may be on
-    another machine, and one that just ended would tell Ray or Slurm nothing.
+    """``telling``; but a fault of one job of a sweep goes back to the sweep, which ends with it when the others have ended. The job's process may be
+    on another machine, and one that just ended would tell Ray or Slurm nothing.
 
     Raises:
         CompactHydraException: in a sweep; Hydra prints it in one sentence.

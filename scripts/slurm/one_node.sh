@@ -44,6 +44,9 @@ SlurmctldHost=$node(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
+# A requeued job waits until its old credential has expired, two minutes by default.
+AuthInfo=cred_expire=5
+SchedulerParameters=sched_interval=2
 StateSaveLocation=$home/state
 SlurmdSpoolDir=$home/spool
 SlurmctldPidFile=$home/slurmctld.pid
