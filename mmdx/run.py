@@ -134,8 +134,11 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
         return folder, True
     hydra = HydraConfig.get()
     folder = Path(os.environ[FOLDER] if _is_further() and FOLDER in os.environ else hydra.runtime.output_dir)
-    if not given and not _is_further() and (folder / "predictions.parquet").exists():
-        raise InputError(f"hydra.run.dir={folder}: already holds a finished run; choose another folder, or set resume=auto to keep it.")
+    if not given and not _is_further():
+        if (folder / "predictions.parquet").exists():
+            raise InputError(f"hydra.run.dir={folder}: already holds a finished run; choose another folder, or set resume=auto to keep it.")
+        if any(folder.glob("models/*/checkpoints/*.ckpt")):
+            raise InputError(f"hydra.run.dir={folder}: holds a run that was stopped; set resume=auto to go on with it, or choose another folder.")
     if given and not _is_further() and not (folder / CONFIG).exists():
         several = hydra.mode == RunMode.MULTIRUN
         named = any(word.partition("=")[0] in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir") for word in hydra.overrides.hydra)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,10 @@ def test_a_run_that_was_told_to_stop_or_killed_goes_on_to_the_same_bits(tmp_path
     os.kill(started.pid, signum)
     _, err = started.communicate(timeout=100)
     assert not (tmp_path / "cut" / "metrics.json").exists()
+    for path in (tmp_path / "cut").rglob("*"):
+        os.utime(path, (time.time() + 86_400,) * 2)  # as if the clock had been set back since by a day
+    again, _, told = train(*SLOWER, f"hydra.run.dir={tmp_path / 'cut'}", cwd=tmp_path)
+    assert again == 1 and "holds a run that was stopped; set resume=auto" in told and told.count("\n") == 1
     if signum != signal.SIGKILL:
         assert started.returncode == 128 + signum and f"stopped by {signum.name}" in err and "Traceback" not in err
     code, _, err = train(*SLOWER, f"resume={tmp_path / 'cut'}", cwd=tmp_path)
@@ -69,6 +74,16 @@ def test_a_run_that_was_told_to_stop_or_killed_goes_on_to_the_same_bits(tmp_path
     assert one.equals(other)
     one, other = (json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("whole", "cut"))
     assert one == other
+
+
+@pytest.mark.slow
+def test_a_run_whose_folder_is_removed_says_so(tmp_path):
+    started = train(*SLOWER, f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path, wait=False)
+    until(lambda: (tmp_path / "run" / "models" / "model" / "checkpoints" / "last.ckpt").exists(), started)
+    while (tmp_path / "run" / "models").exists():
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    _, err = started.communicate(timeout=100)
+    assert started.returncode == 1 and "was removed while the run was writing to it" in err and err.count("\n") == 1, err[-2000:]
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
