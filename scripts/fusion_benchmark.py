@@ -327,12 +327,15 @@ def benchmark(chosen: argparse.Namespace) -> None:
     for key, least, kind in (("seeds", 2, "for an interval over them"), ("tune", 0, "0 for none"), ("jobs", 1, "processes")):
         if getattr(chosen, key) is not None and getattr(chosen, key) < least:
             raise InputError(f"--{key} {getattr(chosen, key)}: must be {least} or more, {kind}.")
-    if unknown := [name for name in chosen.cohorts.split(",") if name not in ("synergy", "missing")]:
+    wanted = [name for name in chosen.cohorts.split(",") if name]
+    if unknown := [name for name in wanted if name not in ("synergy", "missing")]:
         raise InputError(f"--cohorts {unknown[0]}: no such cohort; there are synergy and missing, and covid by --covid FOLDER.")
+    if not wanted and not chosen.covid:
+        raise InputError("--cohorts: names none; there are synergy and missing, and covid by --covid FOLDER.")
     out = made(chosen.out.expanduser(), "--out")
     cohorts: dict[str, dict[str, dict[str, tuple[Path, list[str]]]]] = {}
     planned = {}
-    for cohort in [*chosen.cohorts.split(","), *(["covid"] if chosen.covid else [])]:
+    for cohort in [*wanted, *(["covid"] if chosen.covid else [])]:
         planned[cohort] = plans(cohort, fusions, chosen.seeds, [*chosen.overrides, *([f"data.root={chosen.covid}"] if cohort == "covid" else [])])
         config_of(planned[cohort][ZEROS])  # what is wrong with it is told before any work
     for cohort, runs in planned.items():
@@ -354,7 +357,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--tune", type=int, default=8, help="settings that are tried of each method; 0 leaves the tuning out (8)")
-    parser.add_argument("--cohorts", default="synergy,missing")
+    parser.add_argument("--cohorts", default="synergy,missing", help="of the simulated ones; '' for covid-cxr alone")
     parser.add_argument("--covid", help="the folder of covid-cxr")
     parser.add_argument("--fusions", default="all")
     parser.add_argument("--jobs", type=int, help="processes; as many as there are cores, up to 8, and one where there is a GPU")

@@ -110,6 +110,7 @@ def test_the_default_is_not_drawn_a_second_time():
         (["optimizer.lr=0.001,0.003"], "optimizer.lr=0.001,0.003: one value for all runs is wanted"),
         (["--covid", "/no/such/folder"], "data.root=/no/such/folder: no such folder"),
         (["--cohorts", "missing,nope"], "--cohorts nope: no such cohort"),
+        (["--cohorts", ""], "--cohorts: names none"),
         (["--fusions", "nope"], "fusion=nope: no such fusion"),
     ],
 )
