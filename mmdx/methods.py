@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmdx.errors import InputError
 from mmdx.fusion.base import FAMILIES
 from mmdx.parts import STRATEGIES, make
 from mmdx.types import Features
@@ -86,10 +87,15 @@ def strategies(config_folder: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def table(config_folder: str) -> list[Row]:
-    """All fusions by family and name."""
-    rows = [described(name, config_folder) for name in fusions(config_folder)]
-    return sorted(rows, key=lambda row: (FAMILIES.index(row.family) if row.family in FAMILIES else len(FAMILIES), row.name))
+def table(config_folder: str) -> tuple[list[Row], list[str]]:
+    """All fusions by family and name, and a sentence for each that could not be built or run."""
+    rows, faults = [], []
+    for name in fusions(config_folder):
+        try:
+            rows.append(described(name, config_folder))
+        except Exception as fault:  # a plug-in's may be any
+            faults.append(str(fault) if isinstance(fault, InputError) else f"fusion={name}: {type(fault).__name__}: {fault}")
+    return sorted(rows, key=lambda row: (FAMILIES.index(row.family) if row.family in FAMILIES else len(FAMILIES), row.name)), faults
 
 
 HEADER = ("fusion", "family", "reads", "absence", "own losses", "parameters", "MFLOPs", "exempt from", "paper")

@@ -6,6 +6,7 @@ import argparse
 import json
 
 from mmdx.commands.hydra_app import config_folder, telling
+from mmdx.errors import InputError
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     def job() -> None:
         from mmdx.methods import TOKENS, WIDTHS, aligned, markdown, plain, strategies, table
 
-        rows = table(config_folder())
+        rows, faults = table(config_folder())
         if chosen.json:
             print(json.dumps(plain(rows), indent=2))
         elif chosen.markdown:
@@ -31,6 +32,8 @@ def main() -> None:
             print(f"\nparameters and MFLOPs of one sample: {size}\n")
             for group, name, words in strategies(config_folder()):
                 print(f"{f'{group}={name}':28}{words}")
+        if faults:
+            raise InputError(f"{len(faults)} of {len(rows) + len(faults)} fusions cannot be described: {'; '.join(faults)}")
 
     telling(job)
 

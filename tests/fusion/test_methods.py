@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from mmdx import methods
 from mmdx.commands import methods as command
 from mmdx.commands.hydra_app import config_folder
 from mmdx.methods import markdown, table
@@ -18,7 +19,9 @@ PATHS = sorted((Path(config_folder()) / "fusion").glob("*.yaml"))
 
 @pytest.fixture(scope="module")
 def rows():
-    return table(config_folder())
+    found, faults = table(config_folder())
+    assert not faults
+    return found
 
 
 def test_every_fusion_is_in_it_and_says_what_it_is(rows):
@@ -42,7 +45,7 @@ def test_parameters_and_operations_are_those_of_the_formula(rows):
 
 
 def test_the_command_prints_it(rows, capsys, monkeypatch):
-    monkeypatch.setattr("mmdx.methods.table", lambda folder: rows)
+    monkeypatch.setattr("mmdx.methods.table", lambda folder: (rows, []))
     monkeypatch.setattr(sys, "argv", ["mmdx methods", "--json"])
     command.main()
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [row.name for row in rows]
@@ -50,6 +53,17 @@ def test_the_command_prints_it(rows, capsys, monkeypatch):
     command.main()
     told = capsys.readouterr().out
     assert "reads" in told.splitlines()[0] and "missing=learned_tokens" in told and "alignment=infonce" in told
+
+
+def test_a_plug_in_that_fails_does_not_hide_the_others(capsys, monkeypatch):
+    monkeypatch.setattr("mmdx.methods.fusions", lambda folder: ["broken", "sum"])
+    ours = methods.described
+    monkeypatch.setattr("mmdx.methods.described", lambda name, folder: ours(name, folder) if name == "sum" else [][1])
+    monkeypatch.setattr(sys, "argv", ["mmdx methods"])
+    with pytest.raises(SystemExit) as end:
+        command.main()
+    out, err = capsys.readouterr()
+    assert end.value.code == 1 and "sum  " in out and "1 of 2 fusions cannot be described: fusion=broken: IndexError: list index" in err
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
