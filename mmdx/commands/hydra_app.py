@@ -97,13 +97,17 @@ def hydra_job(job: Callable[[], Any]) -> Any:
     from hydra.errors import CompactHydraException
     from omegaconf import OmegaConf
 
+    from mmdx.sweep.outcome import DiskFault
+
     if not HydraConfig.initialized() or OmegaConf.is_missing(HydraConfig.get().job, "num"):
         return telling(job)
 
     def raising() -> Any:
         try:
             return job()
-        except (InputError, OSError) as fault:
-            raise CompactHydraException(f"error: {sentence(fault)}") from None
+        except InputError as fault:
+            raise CompactHydraException(f"error: {fault}") from None
+        except OSError as fault:
+            raise DiskFault(f"error: {sentence(fault)}") from None
 
     return telling(raising)

@@ -7,7 +7,10 @@ from omegaconf import DictConfig
 
 from mmdx.commands.help import help_in_place_of_hydras
 from mmdx.commands.hydra_app import config_folder, hydra_job
+from mmdx.commands.hydra_section import guard
 from mmdx.commands.launchers import check_launcher
+
+guard()  # here, since launchers' processes import this module
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")

@@ -9,11 +9,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import CompactHydraException
+
 from mmdx.files import write_json
 
 OUTCOME, OBJECTIVES, TRIAL = "outcome.json", "objectives.json", "trial.json"
 LOCKS = ".locks"
 """Folder of a sweep for lock files."""
+
+
+class DiskFault(CompactHydraException):
+    """Ends a job whose disk is full, gone or not to be written: no fault of the trial's, which is begun again by the next command."""
 
 
 class Pruned(Exception):

@@ -21,6 +21,9 @@ from mmdx.sweep.storage import open_storage, open_study
 WORKER, ATTEMPTS, REASON, SECONDS = "worker", "attempts", "reason", "seconds"
 """User attributes of a trial: the process that has it, how often it was begun, why it failed, and the seconds it took."""
 
+ALIKE = 3
+"""Trials that fail for one reason before any has ended well: that is the sweep's fault, and more would be spent for nothing."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -139,6 +142,14 @@ class SharedStudy:
         values = [outcome.values[name] for name in self.objectives] if outcome.state == "COMPLETE" else None
         self.study.sampler = sampler_for(self.sampler, self.space, trial.number)
         self.study.tell(trial.number, values, TrialState[outcome.state])
+
+    def failing_alike(self) -> str:
+        """Why all trials of this process have failed, where they are several, for one reason, while none of any has ended well and some are left."""
+        trials = self.study.get_trials(deepcopy=False)
+        mine = [trial for trial in trials if trial.number in self._mine and trial.state.is_finished()]
+        reasons = {str(trial.user_attrs.get(REASON)) for trial in mine}
+        well = any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+        return reasons.pop() if len(mine) >= ALIKE and len(reasons) == 1 and not well and len(trials) < self.trials else ""
 
     def running(self) -> int:
         """How many trials other processes still have."""

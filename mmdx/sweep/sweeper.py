@@ -18,7 +18,7 @@ from mmdx.configuration import check_config, refuse_unknown, resolved
 from mmdx.errors import InputError
 from mmdx.sweep.folder import settled_folder
 from mmdx.sweep.objectives import check_names, read_objectives
-from mmdx.sweep.outcome import Outcome, lock_of, read_outcome
+from mmdx.sweep.outcome import DiskFault, Outcome, lock_of, read_outcome
 from mmdx.sweep.space import Choice, Space, read_space
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Sweep:
         Raises:
             InputError: where every trial failed.
         """
-        from mmdx.sweep.shared import SharedStudy, shared
+        from mmdx.sweep.shared import ALIKE, SharedStudy, shared
         from mmdx.sweep.summary import sum_up
 
         launcher = self._launcher()
@@ -100,6 +100,9 @@ class Sweep:
             while True:
                 if claims := study.claim(self.settings["n_jobs"]):
                     self._launch(launcher, study, claims)
+                    if reason := study.failing_alike():
+                        raise InputError(f"{ALIKE} trials failed alike and none has ended well: {reason.rstrip('.')}. "
+                                         "Mend that, and the same command goes on with the trials that are left.")
                 elif others := study.running():
                     if not told:
                         print(f"waiting for {others} trials of other processes.", flush=True)
@@ -208,6 +211,8 @@ class Sweep:
         if isinstance(returned, JobReturn) and returned.status == JobStatus.COMPLETED and isinstance(returned.return_value, dict):
             return Outcome(**returned.return_value)
         fault = returned._return_value if isinstance(returned, JobReturn) else returned
+        if isinstance(fault, DiskFault):
+            raise InputError(f"trial {claim.number}: {str(fault).removeprefix('error: ')} The same command goes on with the sweep.")
         return Outcome("FAIL", reason=textwrap.shorten(f"{type(fault).__name__}: {fault}", LONGEST, placeholder=" ..."))
 
 

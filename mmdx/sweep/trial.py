@@ -16,7 +16,7 @@ from hydra.errors import CompactHydraException
 
 from mmdx.errors import InputError
 from mmdx.files import write_json
-from mmdx.sweep.outcome import OBJECTIVES, TRIAL, Outcome, Pruned, complete, lock_of, read_outcome
+from mmdx.sweep.outcome import OBJECTIVES, TRIAL, DiskFault, Outcome, Pruned, complete, lock_of, read_outcome
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -60,6 +60,8 @@ class TrialJob:
             if isinstance(stop.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from None
             raise  # stopped from outside; whoever comes next goes on with it
+        except DiskFault:
+            raise
         except Exception as fault:
             gc.collect()
             return Outcome("FAIL", reason=_reason(fault))

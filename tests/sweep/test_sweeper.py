@@ -1,5 +1,6 @@
 """What a sweep ends in: failures that are told and do not end it, the table, the plots, the best config; and what is refused before it starts."""
 
+import errno
 import json
 
 import pandas as pd
@@ -47,6 +48,35 @@ def test_a_sweep_whose_trials_all_fail_ends_with_an_error(tmp_path, capsys, fail
     assert end.value.code == 1
     assert f"error: all 3 trials failed, the last: {reason}" in capsys.readouterr().err
     assert set(table(only_sweep(tmp_path))["state"]) == {"FAIL"}
+
+
+def test_what_fails_alike_from_the_start_spends_few_trials_and_the_same_command_goes_on(tmp_path, capsys):
+    def missing(cfg):
+        raise MemoryError("no room")
+
+    with pytest.raises(SystemExit):
+        sweep_here(tmp_path, *SPACE, "hydra.sweeper.n_trials=6", task=missing)
+    assert "error: 3 trials failed alike and none has ended well: MemoryError: no room. Mend that" in capsys.readouterr().err
+    sweep_here(tmp_path, *SPACE, "hydra.sweeper.n_trials=6")
+    assert list(table(only_sweep(tmp_path))["state"]) == ["FAIL"] * 3 + ["COMPLETE"] * 3
+
+
+def test_a_full_disk_is_no_trials_fault(tmp_path, capsys):
+    """The sweep ends, its table has no failed trial, and the same command begins that trial again."""
+    done = []
+
+    def fills(cfg):
+        def full():
+            raise OSError(errno.ENOSPC, "No space left on device", "/data/last.ckpt")
+
+        done.append(1)
+        return hydra_job(full) if len(done) == 3 else job(cfg)
+
+    with pytest.raises(SystemExit):
+        sweep_here(tmp_path, *SPACE, "hydra.sweeper.n_trials=5", task=fills)
+    assert "error: trial 2: /data/last.ckpt: no space left on device" in capsys.readouterr().err
+    sweep_here(tmp_path, *SPACE, "hydra.sweeper.n_trials=5", task=fills)
+    assert list(table(only_sweep(tmp_path))["state"]) == ["COMPLETE"] * 5 and len(done) == 6
 
 
 def test_a_sweep_leaves_table_plots_and_the_best_config(tmp_path):

@@ -1,0 +1,104 @@
+"""Hydra's own part of a config is checked before Hydra makes anything of it, since it too may come from a stranger's file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.errors import CompactHydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mmdx.configuration import allowed_packages
+
+LOGGING = re.compile(r"logging\.((handlers\.)?(Stream|File|Null|RotatingFile|TimedRotatingFile)Handler|Formatter|Filter)|colorlog\.ColoredFormatter")
+"""What may be made for logging; ``logging.config`` takes any callable."""
+PLUGINS = {
+    "launcher": re.compile(r"(hydra\._internal\.core_plugins|hydra_plugins)\.\w+\.[\w.]+"),
+    "sweeper": re.compile(r"(hydra\._internal\.core_plugins|hydra_plugins)\.[\w.]+"),
+    "sweeper.sampler": re.compile(r"(optuna\.samplers|mmdx\.sweep\.samplers)\.\w+"),
+    "sweeper.pruner": re.compile(r"optuna\.pruners\.\w+"),
+}
+"""Classes by their place; Hydra takes registered plug-ins alone for its own."""
+SECTIONS = ("callbacks", "launcher", "sweeper", "hydra_logging", "job_logging")
+WHOLE = re.compile(r"\$\{[^}]*\}|\$\{.*\}")
+
+
+def guard() -> None:
+    """From here on every config that Hydra loads in this process is checked. Twice is as once."""
+    plain = ConfigLoaderImpl.load_configuration
+    if getattr(plain, "checks_hydra", False):
+        return
+
+    def load_configuration(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
+        cfg = plain(self, *args, **kwargs)
+        if OmegaConf.is_config(cfg.get("hydra")):
+            check_hydra(cfg.hydra)
+        return cfg
+
+    load_configuration.checks_hydra = True  # type: ignore[attr-defined]
+    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
+
+
+def check_hydra(hydra: DictConfig) -> None:
+    """Refuse what Hydra would call for callbacks, launcher, sweeper and logging, but for what belongs there.
+
+    Raises:
+        CompactHydraException: naming the key, its value and what is taken; Hydra prints it in one line.
+    """
+    for section in SECTIONS:
+        node = OmegaConf.to_container(hydra, resolve=False).get(section)  # type: ignore[union-attr]
+        for place, value in leaves(node, section):
+            inside, _, name = place.rpartition(".")
+            if name == "_target_":
+                _check_target(inside, value)
+            elif section.endswith("logging") and name in ("()", "class"):
+                known = isinstance(value, str) and LOGGING.fullmatch(value)
+                _check(bool(known), place, value, "handlers, formatters and filters of Python's logging")
+            elif isinstance(value, str) and value.startswith(("ext://", "cfg://")):
+                _check(value in ("ext://sys.stdout", "ext://sys.stderr"), place, value, "ext://sys.stdout and ext://sys.stderr")
+            elif isinstance(value, str) and WHOLE.fullmatch(value):
+                _check(_is_plain(hydra, place) and section != "callbacks", place, value, "a value, and no interpolation")
+
+
+def leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Every value below a plain node with where it is."""
+    if isinstance(node, dict):
+        for name, part in node.items():
+            yield from leaves(part, f"{place}.{name}")
+    elif isinstance(node, list):
+        for number, part in enumerate(node):
+            yield from leaves(part, f"{place}[{number}]")
+    else:
+        yield place, node
+
+
+def _check_target(place: str, target: Any) -> None:
+    key = f"{place}._target_"
+    if re.fullmatch(r"callbacks\.[^.]+", place):
+        known = isinstance(target, str) and target.startswith(tuple(f"{package}." for package in allowed_packages()))
+        try:
+            module, _, name = str(target).rpartition(".")
+            known = known and issubclass(getattr(import_module(module), name), Callback)
+        except Exception:  # whatever an import raises
+            known = False
+        _check(known, key, target, "Hydra callbacks of mmdx and of installed plug-ins")
+    else:
+        _check(isinstance(target, str) and place in PLUGINS and bool(PLUGINS[place].fullmatch(target)), key, target, "plug-ins of Hydra")
+
+
+def _is_plain(hydra: DictConfig, place: str) -> bool:
+    """Whether an interpolation is a number or text; what isn't known before a run has begun, as a job's name, is text."""
+    try:
+        return isinstance(OmegaConf.select(hydra, place), str | int | float | None)
+    except OmegaConfBaseException:
+        return place in ("launcher.name", "launcher.submitit_folder")
+
+
+def _check(good: bool, place: str, value: Any, taken: str) -> None:
+    if not good:
+        raise CompactHydraException(f"error: hydra.{place}={value}: refused; what is taken here is {taken}.")

@@ -1,0 +1,73 @@
+"""Nothing that Hydra would make for itself comes from a config unseen."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import CompactHydraException
+
+from mmdx.commands.hydra_app import config_folder
+from mmdx.commands.hydra_section import guard
+
+ROOT = Path(__file__).resolve().parent.parent
+HOSTILE = ["os.system", "torch.load", "torch.hub.load", "torch.utils.cpp_extension.load_inline", "monai.bundle.run", "subprocess.Popen",
+           "mmdx.run.os.system", "mmdx.files.write_text", "hydra.utils.call", "hydra_plugins.mmdx_optuna.os.system",
+           "logging.config.fileConfig"]  # fmt: skip
+PLACES = [
+    "++hydra.callbacks.x._target_={}",
+    "++hydra.callbacks.x.y._target_={}",
+    "++hydra.callbacks.x=[{{_target_: {}}}]",
+    "++hydra.callbacks.folder._target_={}",
+    "hydra.launcher._target_={}",
+    "hydra.sweeper._target_={}",
+    "++hydra.hydra_logging.handlers.x.class={}",
+    "++hydra.job_logging.formatters.x.class={}",
+    "++hydra.job_logging.handlers.x.stream=ext://{}",
+]
+
+
+def load(*overrides, name="train"):
+    guard()
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        return compose(name, overrides=list(overrides), return_hydra_config=True)
+
+
+@pytest.mark.parametrize("target", HOSTILE)
+def test_a_stranger_in_hydras_own_part_is_refused_by_its_key(target):
+    for place in PLACES:
+        if target.startswith("hydra_plugins.") and place.startswith("hydra."):
+            continue  # Hydra looks it up among registered plug-ins
+        with pytest.raises(CompactHydraException, match=r"error: hydra\.\w+.*refused") as told:
+            load(place.format(target), name="evaluate" if "folder" in place else "train")
+        assert target in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("value", ["'${encoders.evil}'", "\"${oc.decode:'{_target_: os.system}'}\"", "{'()': os.system, command: touch ran}"])
+@pytest.mark.parametrize("place", ["callbacks: {x: VALUE}", "launcher: VALUE", "sweeper: VALUE", "job_logging: {handlers: {console: VALUE}}"])
+def test_nor_does_it_come_from_a_file(place, value, tmp_path):
+    """By an interpolation that leads elsewhere, or as logging makes objects; of launcher and sweeper Hydra itself takes no text."""
+    evil = "encoders: {evil: {_target_: os.system, command: touch ran}}"
+    own = f"hydra:\n  searchpath: ['file://{config_folder()}']\n  {place.replace('VALUE', value)}\n"
+    (tmp_path / "config.yaml").write_text(f"defaults:\n  - train\n  - _self_\n{evil}\n{own}")
+    guard()
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        if place.startswith("callbacks") and "()" in value:
+            return  # means nothing there
+        with pytest.raises(CompactHydraException, match="refused|is not a subclass of Basic|not in 'Basic"):
+            compose("config", return_hydra_config=True)
+
+
+def test_what_belongs_there_is_taken():
+    for words in ([], ["hydra/sweeper=optuna"], ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=median"],
+                  *([f"hydra/launcher={path.stem}"] for path in (ROOT / "conf" / "hydra" / "launcher").glob("*.yaml"))):  # fmt: skip
+        assert load(*words).hydra.callbacks.folder
+
+
+def test_the_commands_refuse_before_they_run_it(tmp_path):
+    for script in ("train.py", "evaluate.py"):
+        words = ["++hydra.callbacks.x._target_=os.system", "++hydra.callbacks.x.command='touch ran'"]
+        done = subprocess.run([sys.executable, str(ROOT / script), *words], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 1 and done.stderr.startswith("error: hydra.callbacks.x._target_=os.system: refused"), done.stderr
+        assert not list(tmp_path.iterdir())
