@@ -13,10 +13,11 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mmdx.configuration import check_data, check_targets, check_values, refuse_interpolations, resolved, select
+from mmdx.configuration import check_data, check_targets, check_values, resolved, select
 from mmdx.data.masking import read_masks
 from mmdx.errors import InputError
 from mmdx.files import write_text
+from mmdx.kept_config import read_config
 from mmdx.run import CONFIG, finish
 
 if TYPE_CHECKING:
@@ -170,22 +171,6 @@ def fingerprint_of(source: Path) -> str:
         return str(json.loads((source / "provenance.json").read_text(encoding="utf-8"))["data_fingerprint"])
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{source}: no data fingerprint in provenance.json; the run has not finished.") from None
-
-
-def read_config(path: Path) -> DictConfig:
-    """A run's config.
-
-    Raises:
-        InputError: where it isn't one.
-    """
-    try:
-        cfg = OmegaConf.load(path)
-    except Exception as fault:
-        raise InputError(f"{path}: not a config ({str(fault).splitlines()[0]}).") from None
-    if not isinstance(cfg, DictConfig) or not {"data", "encoders", "fusion", "task", "split", "training"} <= set(cfg):
-        raise InputError(f"{path}: not the config of a run; it lacks data, encoders, fusion, task, split or training.")
-    refuse_interpolations(OmegaConf.to_container(cfg, resolve=False), "")
-    return cfg
 
 
 def source_validation(source: Path) -> pd.DataFrame:

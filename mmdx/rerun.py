@@ -16,10 +16,11 @@ from omegaconf import DictConfig
 from mmdx.configuration import check_config, resolved, select
 from mmdx.data.kept_folds import FOLDS, KeptFolds, labels_of
 from mmdx.errors import InputError
-from mmdx.evaluate import PREDICTIONS, read_config, run_in
+from mmdx.evaluate import PREDICTIONS, run_in
 from mmdx.files import write_json, write_text
+from mmdx.kept_config import read_config
 from mmdx.provenance import LOCK, RECORD, Provenance, read_record, without_home
-from mmdx.run import CONFIG, do
+from mmdx.run import CONFIG, METRICS, do, read_results
 from mmdx.runs.packages import read_lock
 from mmdx.runs.same import BITS, VERDICTS, same_metrics, same_predictions
 from mmdx.runs.then_and_now import Difference, differences
@@ -28,7 +29,7 @@ from mmdx.tracking import check_trackers
 if TYPE_CHECKING:
     from mmdx.study import Study
 
-METRICS, RERUN = "metrics.json", "rerun.json"
+RERUN = "rerun.json"
 SHOWN = 12
 """Differences of one kind that are printed; ``rerun.json`` has all."""
 
@@ -118,12 +119,9 @@ def _results(source: Path, given: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise InputError(f"FOLDER={given}: joined from the runs of nested tuning, each with its own choice; repeat one of those.")
     if not (source / "models.json").exists():
         raise InputError(f"FOLDER={given}: holds no trained models (no models.json); give the run that trained them, not an evaluation.")
-    try:
-        return pd.read_parquet(source / PREDICTIONS), json.loads((source / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        name = METRICS if (source / PREDICTIONS).exists() else PREDICTIONS
-        why = "there is none" if isinstance(fault, FileNotFoundError) else str(fault).splitlines()[0]
-        raise InputError(f"FOLDER={given}: has no {name} to compare with ({why}); finish it with resume={given}.") from None
+    if not (source / METRICS).exists():
+        raise InputError(f"FOLDER={given}: has no {METRICS} to compare with; finish it with resume={given}.")
+    return read_results(source)
 
 
 def _folder(source: Path, out: str | None) -> Path:

@@ -19,13 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 from mmdx.configuration import check_config, resolved, select, state_masks
 from mmdx.errors import InputError
 from mmdx.files import write_text
+from mmdx.kept_config import read_config
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mmdx.study import Study
 
-CONFIG = "config.yaml"
+CONFIG, METRICS, PREDICTIONS = "config.yaml", "metrics.json", "predictions.parquet"
 HASH = "config.sha256"
 """Of a run's config, by which ``resume=auto`` finds the run."""
 FREE = ("resume", "evaluation.", "trainer.devices", "trainer.accelerator", "data.num_workers", "data.cache", "cache.", "logger.", "training.save_")
@@ -49,8 +50,9 @@ def run(cfg: DictConfig) -> float | None:
 
 
 def _run(cfg: DictConfig, folder: Path, resume: bool) -> float | None:
-    if resume and (folder / "metrics.json").exists():
+    if resume and (folder / METRICS).exists():
         check_same(cfg, folder / CONFIG)
+        read_results(folder)
         print(f"{folder}: this run is finished; nothing to do.")
         return None
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -70,6 +72,28 @@ def _run(cfg: DictConfig, folder: Path, resume: bool) -> float | None:
     if resume:
         check_same(cfg, folder / CONFIG)
     return do(study, cfg, chosen_parts())
+
+
+def read_results(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Predictions and metrics of a finished run.
+
+    Raises:
+        InputError: naming what of it is damaged.
+    """
+    import pandas as pd
+
+    found: list[Any] = []
+    faults = {}
+    for name, read in ((PREDICTIONS, pd.read_parquet), (METRICS, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))):
+        try:
+            found.append(read(folder / name))
+        except Exception as fault:
+            faults[name] = "is missing" if isinstance(fault, FileNotFoundError) else f"is damaged ({(str(fault).splitlines() or [''])[0]})"
+    if faults:
+        told = " and ".join(f"{name} {fault}" for name, fault in faults.items())
+        there = " and ".join(name for name in (PREDICTIONS, METRICS) if (name in faults or name == METRICS) and (folder / name).exists())
+        raise InputError(f"{folder}: {told}; remove {there}, and resume={folder} makes both again from the trained models.")
+    return found[0], found[1]
 
 
 def do(study: Study, cfg: DictConfig, choices: Mapping[str, str], once_read: Callable[[], None] | None = None) -> float | None:
@@ -135,7 +159,7 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
     hydra = HydraConfig.get()
     folder = Path(os.environ[FOLDER] if _is_further() and FOLDER in os.environ else hydra.runtime.output_dir)
     if not given and not _is_further():
-        if (folder / "predictions.parquet").exists():
+        if (folder / PREDICTIONS).exists():
             raise InputError(f"hydra.run.dir={folder}: already holds a finished run; choose another folder, or set resume=auto to keep it.")
         if any(folder.glob("models/*/checkpoints/*.ckpt")):
             raise InputError(f"hydra.run.dir={folder}: holds a run that was stopped; set resume=auto to go on with it, or choose another folder.")
@@ -196,11 +220,11 @@ def check_same(cfg: DictConfig, path: Path) -> None:
     """Refuse to go on with a run under another config; what only steers loading, devices or reporting may differ.
 
     Raises:
-        InputError: naming the first key that differs.
+        InputError: naming the first key that differs, or the run's config where it cannot be read.
     """
     if not path.exists():
         return
-    before, now = (_flat(OmegaConf.to_container(c, resolve=True), "") for c in (OmegaConf.load(path), cfg))
+    before, now = (_flat(OmegaConf.to_container(c, resolve=True), "") for c in (read_config(path), cfg))
     for key in sorted(before.keys() | now.keys()):
         if not key.startswith(FREE) and before.get(key) != now.get(key):
             raise InputError(f"resume: {key} is {now.get(key)}, but {path.parent} was begun with {before.get(key)}; start a new run, or set it back.")

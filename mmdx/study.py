@@ -326,7 +326,7 @@ class Study:
         """Train one model, or take over a finished one, and predict it."""
         folder, done = self.folder_of(cell), self.predictions_of(cell)
         if self.resume and done.exists():
-            return pd.read_parquet(done)
+            return self.kept(cell)
         has = self.cohort.rows_with(cell.modalities)
         train, val = (part[has[part]] for part in (cell.fold.train, cell.fold.val))
         plan = self.plan_of(cell)
@@ -337,6 +337,18 @@ class Study:
         if is_first():
             write_atomically(done, lambda path: frame.to_parquet(path, index=False))
         return frame
+
+    def kept(self, cell: Cell) -> pd.DataFrame:
+        """The predictions of a model that is finished.
+
+        Raises:
+            InputError: where they cannot be read.
+        """
+        path = self.predictions_of(cell)
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError):
+            raise InputError(f"{path}: damaged; remove it, and resume={self.folder} makes it again.") from None
 
     def load(self, source: Path, cell: Cell) -> TrainedModel:
         """The model of a cell that a run folder holds."""

@@ -67,7 +67,7 @@ def train_together(studies: Sequence[tuple[Study, Sequence[Cell]]]) -> list[pd.D
             train_heads(heads, table, target, device, size, finished, done)
             trained = [head for head in heads if head.history]
             print(f"{_trained(trained)} in {time.monotonic() - started:.0f} s{f'; {how}' if how else ''}", flush=True)
-    return [pd.concat([pd.read_parquet(study.predictions_of(cell)) for cell in cells]) for study, cells in studies]
+    return [pd.concat([study.kept(cell) for cell in cells]) for study, cells in studies]
 
 
 def _kept_size(folders: Sequence[Path], heads: Sequence[Head], choose: Callable[[], tuple[int, str]]) -> tuple[int, str]:

@@ -12,6 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from filelock import FileLock
+from omegaconf import OmegaConf
+
+from mmdx.errors import InputError
+from mmdx.run import check_same, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["+experiment=fusion_missing", "data.samples=120", "trainer.max_epochs=2", "logger=none", "evaluation.resamples=50"]
@@ -48,6 +52,15 @@ def test_auto_finds_the_run_of_the_same_config_below_the_folder_of_runs(tmp_path
     assert pd.read_parquet(first / "predictions.parquet").equals(whole)
     code, out, _ = train(*QUICK, "resume=auto", cwd=tmp_path)
     assert code == 0 and "this run is finished" in out
+    for name in ("predictions.parquet", "metrics.json"):
+        kept = (first / name).read_bytes()
+        (first / name).write_bytes(kept[:20])
+        code, out, err = train(*QUICK, "resume=auto", cwd=tmp_path)
+        assert code == 1 and f"{name} is damaged" in err and err.count("\n") == 1 and "finished" not in out
+        (first / "metrics.json").unlink()
+        (first / name).unlink(missing_ok=True)
+        code, _, err = train(*QUICK, "resume=auto", cwd=tmp_path)
+        assert code == 0 and (first / name).read_bytes() == kept, err[-2000:]
     code, _, err = train(*QUICK, "resume=auto", "seed=1", cwd=tmp_path)
     assert code == 0 and len(list((tmp_path / "runs" / "fusion_missing").iterdir())) == 2, "another config is another run"
 
@@ -84,6 +97,32 @@ def test_a_run_whose_folder_is_removed_says_so(tmp_path):
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
     _, err = started.communicate(timeout=100)
     assert started.returncode == 1 and "was removed while the run was writing to it" in err and err.count("\n") == 1, err[-2000:]
+
+
+BROKEN = {"seed: [1\n": "line 2", "- 1\n": "not the config of a run", "data: {name: '${nowhere}'}\nencoders: 3\n": "not the config of a run"}
+
+
+@pytest.mark.parametrize("text", [*BROKEN, "interpolation", "number"])
+def test_a_run_whose_config_is_broken_gets_a_sentence(tmp_path, text):
+    whole = {key: {} for key in ("data", "encoders", "fusion", "task", "split", "training")}
+    whole |= {"interpolation": {"seed": "${nowhere}"}, "number": {"encoders": 3}}.get(text, {})
+    says = BROKEN.get(text) or {"interpolation": "seed='${nowhere}': refused", "number": "encoders is 3, but must be a mapping"}[text]
+    (tmp_path / "config.yaml").write_text(text if text in BROKEN else json.dumps(whole))
+    with pytest.raises(InputError) as fault:
+        check_same(OmegaConf.create({}), tmp_path / "config.yaml")
+    assert str(fault.value).startswith(f"{tmp_path / 'config.yaml'}: ") and says in str(fault.value) and "\n" not in str(fault.value)
+
+
+def test_results_that_are_damaged_are_named(tmp_path):
+    pd.DataFrame({"prob": [0.5]}).to_parquet(tmp_path / "predictions.parquet")
+    (tmp_path / "metrics.json").write_text("{}")
+    assert read_results(tmp_path)[1] == {}
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(InputError, match=r"metrics.json is damaged .*; remove metrics.json, and resume="):
+        read_results(tmp_path)
+    (tmp_path / "predictions.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"predictions.parquet is damaged .* and metrics.json is damaged .*; remove predictions.parquet and m"):
+        read_results(tmp_path)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):

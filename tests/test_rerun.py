@@ -149,8 +149,11 @@ def test_a_strangers_interpolation_is_refused(run, tmp_path, monkeypatch):
 
 WRONG = {
     "no folder": (lambda old: shutil.rmtree(old), [], "no run there"),
-    "not finished": (lambda old: (old / "predictions.parquet").unlink(), [], "has no predictions.parquet to compare with"),
-    "metrics that are cut off": (lambda old: (old / "metrics.json").write_text("{"), [], "has no metrics.json to compare with"),
+    "not finished": (lambda old: (old / "predictions.parquet").unlink(), [], "predictions.parquet is missing; remove metrics.json, and resume="),
+    "metrics that are cut off": (lambda old: (old / "metrics.json").write_text("{"), [], "old: metrics.json is damaged"),
+    "predictions that are cut off": (lambda old: (old / "predictions.parquet").write_bytes(b"PAR1"), [], "old: predictions.parquet is damaged"),
+    "metrics that are gone": (lambda old: (old / "metrics.json").unlink(), [], "has no metrics.json to compare with; finish it with resume="),
+    "a config that is broken": (lambda old: (old / "config.yaml").write_text("seed: [1\n"), [], "config.yaml: not a config (line 2: "),
     "an evaluation": (lambda old: (old / "models.json").unlink(), [], "holds no trained models"),
     "a record that is no JSON": (lambda old: (old / "provenance.json").write_text("{"), [], "provenance.json: cannot be read"),
     "a config that is none": (lambda old: (old / "config.yaml").write_text("- 1\n"), [], "not the config of a run"),

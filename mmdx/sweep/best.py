@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
@@ -17,8 +18,9 @@ OUTSIDE = ("resume",)
 """Keys that say how a run is gone on with, and not what it is."""
 
 
-def write_best(sweep: Sweep, trial: FrozenTrial, only: bool) -> None:
-    """Write a trial's config into the sweep's folder, whole, as ``best.yaml``, or ``best_NUMBER.yaml`` where there is a front of several.
+def write_best(sweep: Sweep, trial: FrozenTrial, only: bool) -> Path:
+    """Write a trial's config into the sweep's folder, whole, as ``best.yaml``, or ``best_NUMBER.yaml`` where there is a front of several;
+    returns the file.
 
     ``python train.py --config-dir SWEEP --config-name best`` trains it again, in a run folder of its own; further overrides set single keys.
     """
@@ -29,7 +31,9 @@ def write_best(sweep: Sweep, trial: FrozenTrial, only: bool) -> None:
     values = ", ".join(f"{name} {value:.6g}" for name, value in zip(sweep.objectives, trial.values, strict=True))
     command = f"python train.py --config-dir {sweep.folder} --config-name {stem}"
     head = f"# Trial {trial.number} of a sweep: {values} on the validation rows.\n#\n#   {command}\n"
-    write_text(sweep.folder / f"{stem}.yaml", head + OmegaConf.to_yaml(OmegaConf.create(config | {"hydra": _hydra(sweep)})))
+    path: Path = sweep.folder / f"{stem}.yaml"
+    write_text(path, head + OmegaConf.to_yaml(OmegaConf.create(config | {"hydra": _hydra(sweep)})))
+    return path
 
 
 def _hydra(sweep: Sweep) -> dict[str, Any]:

@@ -50,6 +50,8 @@ def _keep_described(folder: Path, described: dict[str, Any]) -> None:
     Raises:
         InputError: where it holds another, or cannot be written.
     """
+    if _numbered(folder) and not (folder / STUDY).exists():
+        raise InputError(f"hydra.sweep.dir={folder}: holds runs of another sweep; name another folder.")
     try:
         (folder / LOCKS).mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -58,10 +60,28 @@ def _keep_described(folder: Path, described: dict[str, Any]) -> None:
     with FileLock(str(folder / LOCKS / "study")):
         if not path.exists():
             return write_json(path, described)
-        before = json.loads(path.read_text(encoding="utf-8"))
-    for key in sorted(before.keys() | described.keys()):
-        if before.get(key) != described.get(key):
-            raise InputError(
-                f"hydra.sweep.dir={folder}: holds a sweep whose {key} is {before.get(key)}, not {described.get(key)}; name another folder."
-            )
+        try:
+            before, now = (_flat(one) for one in (json.loads(path.read_text(encoding="utf-8")), described))
+        except (ValueError, TypeError, AttributeError):
+            raise InputError(f"{path}: damaged, so it isn't known which sweep is kept there; name another folder by hydra.sweep.dir=.") from None
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            was, given = (one.get(key, "absent") for one in (before, now))
+            raise InputError(f"hydra.sweep.dir={folder}: holds a sweep whose {key} is {was}, not {given}; name another folder.")
     return None
+
+
+def _numbered(folder: Path) -> bool:
+    """Whether there are run folders that are numbers."""
+    return any(path.name.isdigit() and path.is_dir() for path in folder.glob("[0-9]*"))
+
+
+def _flat(described: dict[str, Any]) -> dict[str, str]:
+    """What makes a sweep by key: parameters and fixed overrides by their own, others by those below ``hydra.sweeper``."""
+    found: dict[str, Any] = dict(word.split("=", 1) if "=" in word else (word, "") for word in described.get("fixed", []))
+    for name, value in described.items():
+        if isinstance(value, dict):
+            found |= {key if name == "parameters" else f"{name}.{key}": one for key, one in value.items()}
+        elif name != "fixed":
+            found[name] = value
+    return {key: "null" if value is None else str(value) for key, value in found.items()}

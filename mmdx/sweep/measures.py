@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mmdx.errors import InputError
 from mmdx.evaluation.group_audit import MINIMUM, MINIMUM_CASES
 from mmdx.evaluation.groups import groupings
 from mmdx.evaluation.kinds import KINDS
 from mmdx.evaluation.predictions import full_set
 from mmdx.evaluation.score import primary_value, score
 from mmdx.files import write_json
-from mmdx.sweep.objectives import LATENCY, NAMES, PARAMETERS, SCORE, WORST
+from mmdx.sweep.objectives import LATENCY, PARAMETERS, SCORE, WORST, check_metric
 from mmdx.sweep.outcome import OBJECTIVES, TRIAL
 
 if TYPE_CHECKING:
@@ -81,9 +80,7 @@ def metric(rows: pd.DataFrame, kind: str, name: str) -> float | None:
     Raises:
         InputError: where the kind of task has no such metric.
     """
-    known = KINDS[kind].differences
-    if name not in known:
-        raise InputError(f"hydra.sweeper.objectives: {name} is not measured of a {kind} task, but {', '.join(known)}; an objective is {NAMES}.")
+    check_metric(name, kind)
     if name == KINDS[kind].primary:
         return primary_value(rows, kind)
     found = score(rows.assign(split="test"), kind=kind, resamples=1, brief=True)["test"]

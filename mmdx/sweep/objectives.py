@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from mmdx.errors import InputError
@@ -13,7 +13,7 @@ DIRECTIONS = ("maximize", "minimize")
 NAMES = f"{SCORE} (the task's own), val/METRIC such as val/auroc, {WORST}METRIC, {LATENCY} or {PARAMETERS}"
 
 
-def read_objectives(given: Mapping[str, Any] | None, direction: str) -> dict[str, str]:
+def read_objectives(given: Any, direction: str) -> dict[str, str]:
     """Directions by name, in the order given.
 
     Args:
@@ -21,8 +21,11 @@ def read_objectives(given: Mapping[str, Any] | None, direction: str) -> dict[str
         direction: ``hydra.sweeper.direction`` of that one.
 
     Raises:
-        InputError: for a direction that is none.
+        InputError: where it isn't a mapping, or for a direction that is none.
     """
+    if given and not isinstance(given, Mapping):
+        told = f"[{','.join(map(str, given))}]" if isinstance(given, list) else given
+        raise InputError(f"hydra.sweeper.objectives={told}: must be {{NAME: {' or '.join(DIRECTIONS)}}}, such as '{{val/auroc: maximize}}'.")
     found = {str(name): str(way) for name, way in (given or {SCORE: direction}).items()}
     for name, way in found.items():
         if way not in DIRECTIONS:
@@ -37,7 +40,28 @@ def check_names(objectives: Mapping[str, str]) -> None:
     Raises:
         InputError: naming it.
     """
+    from mmdx.evaluation.kinds import KINDS
+
+    metrics = list(dict.fromkeys(metric for kind in KINDS.values() for metric in kind.differences))
+    known = [SCORE, LATENCY, PARAMETERS, *(f"{place}{metric}" for place in ("val/", WORST) for metric in metrics)]
     for name in objectives:
-        if name not in (SCORE, LATENCY, PARAMETERS) and not re.fullmatch(r"val/(worst_group/)?\w+", name):
+        if name not in known:
             hint = " Test rows choose nothing." if name.startswith("test") else ""
-            raise InputError(f"hydra.sweeper.objectives.{name}: is not measured; an objective is {NAMES}.{hint}")
+            near = get_close_matches(name, known, 1)
+            meant = f"did you mean {near[0]}? An" if near else "an"
+            raise InputError(
+                f"hydra.sweeper.objectives.{name}: is not measured; {meant} objective is {NAMES}, where METRIC is one of {', '.join(metrics)}.{hint}"
+            )
+
+
+def check_metric(name: str, kind: str) -> None:
+    """Refuse a metric that a kind of task has not.
+
+    Raises:
+        InputError: naming it.
+    """
+    from mmdx.evaluation.kinds import KINDS
+
+    known = KINDS[kind].differences
+    if name not in known:
+        raise InputError(f"hydra.sweeper.objectives: {name} is not measured of a {kind} task, but {', '.join(known)}; an objective is {NAMES}.")

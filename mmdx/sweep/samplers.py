@@ -121,6 +121,9 @@ def pruner_of(settings: Mapping[str, Any] | None) -> BasePruner:
 
 
 def _made(settings: Mapping[str, Any], key: str, base: type, space: Space | None = None, number: int = 0) -> Any:
+    if not isinstance(settings, Mapping):
+        part = key.replace(".", "/")
+        raise InputError(f"{key}={settings}: must be a mapping with _target_; a part is chosen with slashes, as in {part}={settings or 'tpe'}.")
     arguments = dict(settings)
     target = str(arguments.pop("_target_", ""))
     kind = _class(target, key, base)
@@ -129,6 +132,9 @@ def _made(settings: Mapping[str, Any], key: str, base: type, space: Space | None
         if name not in known:
             near = get_close_matches(name, known, 1)
             raise InputError(f"{key}.{name}: {kind.__name__} has no such argument{f'; did you mean {near[0]}?' if near else '.'}")
+        value = arguments[name]
+        if (name.startswith("n_") or (name == "seed" and value is not None)) and (type(value) is not int or value < 0):
+            raise InputError(f"{key}.{name}={value}: must be a whole number, 0 or more{', or null' if name == 'seed' else ''}.")
     if "space" in inspect.signature(kind).parameters:
         arguments["space"] = space
     elif arguments.get("seed") is not None:

@@ -37,6 +37,10 @@ class Choice:
             if self.options.count(option) > 1:
                 raise InputError(f"{self.key}: {option} is given twice; give each value once.")
 
+    def __str__(self) -> str:
+        """As it stands in an override."""
+        return f"choice({','.join(self.options)})"
+
     def text(self, value: Any) -> str:
         """A value as it stands in an override."""
         return str(value)
@@ -53,6 +57,10 @@ class Interval:
 
     def __post_init__(self) -> None:
         _check_numbers(self.key, self.low, self.high, self.log)
+
+    def __str__(self) -> str:
+        """As it stands in an override."""
+        return _tagged(f"interval({self.low},{self.high})", self.log)
 
     def text(self, value: float) -> str:
         """A value as it stands in an override; reading it gives the same number."""
@@ -75,6 +83,12 @@ class Steps:
         _check_numbers(self.key, float(self.low), float(self.high), self.log, single=True)
         if self.log and not (self.whole and self.step == 1):
             raise InputError(f"{self.key}: a logarithmic range can have no step but 1 of whole numbers; leave out the step, or log.")
+
+    def __str__(self) -> str:
+        """As it stands in an override."""
+        if self.whole and self.step == 1:
+            return _tagged(f"int(interval({self.low},{self.high}))", self.log)
+        return f"range({self.low},{self.high + self.step},{self.step})"
 
     @property
     def high(self) -> Decimal:
@@ -99,6 +113,10 @@ class Steps:
 
 
 Parameter = Choice | Interval | Steps
+
+
+def _tagged(text: str, log: bool) -> str:
+    return f"tag(log,{text})" if log else text
 
 
 def _check_numbers(key: str, low: float, high: float, log: bool, single: bool = False) -> None:
@@ -128,10 +146,10 @@ class Space:
 
     def described(self) -> dict[str, Any]:
         """What tells one space from another, whatever the order it was written in."""
-        return {"fixed": sorted(self.fixed), "parameters": {key: repr(self.parameters[key]) for key in sorted(self.parameters)}}
+        return {"fixed": sorted(self.fixed), "parameters": {key: str(self.parameters[key]) for key in sorted(self.parameters)}}
 
 
-def read_space(params: Mapping[str, Any], arguments: Iterable[str], loader: ConfigLoader | None = None) -> Space:
+def read_space(params: Any, arguments: Iterable[str], loader: ConfigLoader | None = None) -> Space:
     """The space of a sweep.
 
     Args:
@@ -143,6 +161,8 @@ def read_space(params: Mapping[str, Any], arguments: Iterable[str], loader: Conf
     Raises:
         InputError: where a parameter cannot be read, has no value, or nothing is varied.
     """
+    if not isinstance(params, Mapping):
+        raise InputError(f"hydra.sweeper.params={params}: must be a mapping, such as '{{fusion: [gated, concat]}}'; or give fusion=gated,concat.")
     given: dict[str, Parameter | str] = {}
     parser = OverridesParser.create(config_loader=loader)
     for key, value in params.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from mmdx.errors import InputError
@@ -12,6 +13,8 @@ from mmdx.sweep.table import write_table
 if TYPE_CHECKING:
     from mmdx.sweep.shared import SharedStudy
     from mmdx.sweep.sweeper import Sweep
+
+BEST = re.compile(r"best(_\d+)?\.yaml")
 
 
 def sum_up(sweep: Sweep, study: SharedStudy) -> Any:
@@ -32,8 +35,10 @@ def sum_up(sweep: Sweep, study: SharedStudy) -> Any:
         write_plots(sweep.folder, sweep.space, sweep.objectives, study.study)
         best = study.study.best_trials if finished else []
         best = best[:1] if len(sweep.objectives) == 1 else best
-        for trial in best:
-            write_best(sweep, trial, only=len(sweep.objectives) == 1)
+        written = [write_best(sweep, trial, only=len(sweep.objectives) == 1) for trial in best]
+        for path in sweep.folder.glob("best*.yaml"):  # of trials that were the best before
+            if BEST.fullmatch(path.name) and path not in written:
+                path.unlink(missing_ok=True)
     states = [trial.state.name for trial in trials]
     counts = ", ".join(f"{states.count(name)} {word}" for name, word in (("COMPLETE", "complete"), ("PRUNED", "pruned"), ("FAIL", "failed")))
     print(f"{len(trials)} trials: {counts}. Table and plots: {sweep.folder}")

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mmdx.configuration import check_config, refuse_unknown, resolved
 from mmdx.errors import InputError
 from mmdx.sweep.folder import settled_folder
-from mmdx.sweep.objectives import check_names, read_objectives
+from mmdx.sweep.objectives import SCORE, check_metric, check_names, read_objectives
 from mmdx.sweep.outcome import DiskFault, Outcome, lock_of, read_outcome
 from mmdx.sweep.space import Choice, Space, read_space
 
@@ -137,9 +138,10 @@ class Sweep:
         return {"resume", "callbacks", "fusion", "task"} <= set(self.config)
 
     def _check_jobs(self) -> None:
-        """Compose one job and look up every member of a config group, so that a misspelt name is found before any trial."""
+        """Compose a job at either end of the space and look up every member of a config group, so that a misspelt name, or an end that is out of
+        bounds, is found before any trial.
+        """
         loader = self.context.config_loader
-        first: dict[str, Any] = {}
         for key, parameter in self.space.parameters.items():
             if isinstance(parameter, Choice):
                 group = key.lstrip("+").split("@")[0]
@@ -147,12 +149,28 @@ class Sweep:
                 for option in parameter.options:
                     if known and option not in known:
                         raise InputError(f"{key}={option}: no such {group}; there are {', '.join(known)}.")
-                first[key] = parameter.options[0]
-            else:
-                first[key] = parameter.low
-        cfg = self.composed(first)
-        if self._is_mmdx:
-            check_config(resolved(cfg))
+        numbers = [key for key, parameter in self.space.parameters.items() if not isinstance(parameter, Choice)]
+        for end in ("low", "high") if numbers else ("low",):
+            values = {key: part.options[0] if isinstance(part, Choice) else getattr(part, end) for key, part in self.space.parameters.items()}
+            cfg = self.composed(values)
+            if self._is_mmdx:
+                try:
+                    check_config(resolved(cfg))
+                except InputError as fault:
+                    head, colon, rest = str(fault).partition(": ")
+                    at = any(head.startswith(f"{key.lstrip('+')}=") for key in numbers)
+                    raise InputError(f"{head}, an end of its range{colon}{rest}" if at else str(fault)) from None
+                self._check_metrics(cfg)
+
+    def _check_metrics(self, cfg: DictConfig) -> None:
+        """Refuse an objective that the config's task has not; a task that cannot be looked up is refused by the run itself."""
+        try:
+            kind = getattr(get_class(str(cfg.task._target_)), "kind", None)
+        except Exception:
+            return
+        for name in self.objectives:
+            if isinstance(kind, str) and name.startswith("val/") and name != SCORE:
+                check_metric(name.rpartition("/")[2], kind)
 
     def composed(self, values: Mapping[str, Any]) -> DictConfig:
         """The config of a trial with some values, without Hydra's own part.

@@ -143,19 +143,33 @@ def fused_form(optimizer: Any) -> Any:
     return (lambda groups: optimizer(groups, fused=True)) if fused else optimizer
 
 
+def read_checkpoint(path: Path, otherwise: str) -> dict[str, Any]:
+    """A checkpoint; nothing in the file is executed.
+
+    Args:
+        path: the file.
+        otherwise: what to do where it cannot be read, for the message.
+
+    Raises:
+        InputError: where the file is missing, damaged, or not a plain checkpoint.
+    """
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found["state_dict"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; the run has not finished training, or its checkpoint was removed.") from None
+    except Exception:
+        raise InputError(f"{path}: not a checkpoint of tensors, or damaged; refused, since anything else could run code; {otherwise}.") from None
+    return found
+
+
 def load_weights(module: nn.Module, path: Path) -> None:
     """Load a checkpoint's ``state_dict`` but for what served training alone; nothing in the file is executed.
 
     Raises:
         InputError: where the file is missing, is not a plain checkpoint, or belongs to another model.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the run has not finished training, or its checkpoint was removed.") from None
-    except Exception:
-        raise InputError(f"{path}: not a checkpoint of tensors; refused, since loading anything else could run code.") from None
-    found = module.load_state_dict(state, strict=False)
+    found = module.load_state_dict(read_checkpoint(path, "train the model again")["state_dict"], strict=False)
     missing, unexpected = ([name for name in names if not name.startswith(BALANCE)] for names in found)
     if missing or unexpected:
         raise InputError(

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from mmdx.data.kept_folds import KeptFolds
 from mmdx.errors import InputError
 from mmdx.evaluation.fingerprint import fingerprint
+from mmdx.kept_config import read_config
 
 CONFIG, LISTED, FINISHED = "config.yaml", "models.json", "metrics.json"
 SOURCE = ("name", "_target_", "root", "path", "seed")
@@ -34,7 +35,7 @@ class EarlierRun:
         config: the run's, as plain Python.
 
     Raises:
-        InputError: where no finished run with models is there.
+        InputError: where no finished run with models is there, or its config cannot be read.
     """
 
     def __init__(self, given: str, key: str, data: Mapping[str, Any]) -> None:
@@ -46,7 +47,10 @@ class EarlierRun:
             raise InputError(f"{self.named}: no run there (no {CONFIG}); give the folder of a finished run, or RUN/models/NAME of one of its models.")
         if not (self.folder / LISTED).exists() or not (self.folder / FINISHED).exists():
             raise InputError(f"{self.named}: the run has not finished, or holds no trained models (no {LISTED} or no {FINISHED}).")
-        config: Any = OmegaConf.to_container(OmegaConf.load(self.folder / CONFIG), resolve=False)
+        try:
+            config: Any = OmegaConf.to_container(read_config(self.folder / CONFIG, ("data", "encoders", "training")), resolve=False)
+        except InputError as fault:
+            raise InputError(f"{self.named}: {fault}") from None
         self.config: dict[str, Any] = config
 
     @cached_property

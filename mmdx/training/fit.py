@@ -37,6 +37,7 @@ from mmdx.training.build import (
     load_transforms,
     load_weights,
     parameter_groups,
+    read_checkpoint,
     read_fitted,
 )
 from mmdx.training.distributed import is_first, rank_and_world
@@ -155,6 +156,9 @@ def fit_model(
     examples = Examples(cohort, transforms, target, seed, training.modality_dropout)
     checkpoints = folder / "checkpoints"
     last = checkpoints / LAST
+    goes_on = resume and last.exists()
+    if goes_on:
+        read_checkpoint(last, "remove it, and this model is trained anew")
     with quiet(), looking() as asked:
         trainer = make_trainer(folder, training, title, asked)
         if trainer.is_global_zero:
@@ -169,7 +173,7 @@ def fit_model(
             for part in (*model.encoders.values(), *model.aggregators.values(), model.fusion):
                 part.compile()  # in place, so that weights keep their names
         with _compiling() if training.compile else contextlib.nullcontext():
-            trainer.fit(module, datamodule=batches, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
+            trainer.fit(module, datamodule=batches, ckpt_path=str(last) if goes_on else None, weights_only=True)
     load_weights(module, checkpoints / f"{training.checkpoint}.ckpt")
     module.float()  # what was trained in other precision predicts in 32 bits, as it does when it is loaded again
     plain = copy.deepcopy(module.model) if training.compile else module.model  # a copy is not compiled

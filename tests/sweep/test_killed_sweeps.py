@@ -91,4 +91,4 @@ def test_another_sweep_is_refused_in_the_folder_of_one(tmp_path):
     folder = Path(tmp_path) / "mine"
     assert toy(tmp_path, "hydra.sweeper.n_trials=1", f"hydra.sweep.dir={folder}")[0] == 0
     code, _, err = toy(tmp_path, "hydra.sweeper.n_trials=1", f"hydra.sweep.dir={folder}", "hydra/sweeper/sampler=random")
-    assert code == 1 and err.startswith(f"error: hydra.sweep.dir={folder}: holds a sweep whose sampler is") and err.count("\n") == 1
+    assert code == 1 and err.startswith(f"error: hydra.sweep.dir={folder}: holds a sweep whose sampler._target_ is") and err.count("\n") == 1

@@ -50,6 +50,22 @@ def test_objectives_are_measured_on_validation_rows(front):
         assert found["parameters"] >= state > 0
 
 
+@pytest.mark.parametrize(("words", "says"), [
+    (["hydra.sweeper.objectives={val/aurocc: maximize}"], "val/aurocc: is not measured; did you mean val/auroc? An objective is val/score"),
+    (["hydra.sweeper.objectives={val/worst_group/brierr: minimize}"], "did you mean val/worst_group/brier?"),
+    (["hydra.sweeper.objectives={val/qwk: maximize}"], "qwk is not measured of a binary task, but auroc, auprc, brier;"),
+    (["optimizer.lr=interval(-1,1)"], "optimizer.lr=-1.0, an end of its range: must be greater than 0."),
+    (["split.seed=range(0,6000000000,1000000000)"], "split.seed=5000000000, an end of its range: must be a whole number"),
+    (["training.fused_loss=range(-1,2)"], "training.fused_loss=-1, an end of its range: must be 0 or more."),
+])  # fmt: skip
+def test_what_no_trial_could_do_is_refused_before_any(tmp_path, capsys, words, says):
+    with pytest.raises(SystemExit):
+        sweep_runs(tmp_path, "fusion=gated,concat", *words)
+    said = capsys.readouterr().err
+    assert says in said and said.startswith("error: ") and said.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
 def _weights(folder):
     import torch
 

@@ -46,6 +46,11 @@ def test_a_range_holds_hydras_own_numbers(override):
     assert all(isinstance(h, int) == ("." not in text and "E" not in text) for h, text in zip(hydras, parameter(override).options, strict=True))
 
 
+@pytest.mark.parametrize("override", [*RANGES, "a=1,x", "a=interval(0,1)", "a=tag(log,interval(1e-4,1e-2))", "a=tag(log,int(interval(1,64)))"])
+def test_a_parameter_is_written_as_an_override_that_is_the_same_parameter(override):
+    assert parameter(f"a={parameter(override)}") == parameter(override)
+
+
 def test_a_sum_of_steps_is_written_without_its_rounding():
     assert parameter("a=range(0,1,0.1)").text(0.1 * 3) == "0.3"
 

@@ -105,6 +105,45 @@ def test_several_objectives_end_in_a_front_with_a_config_each(tmp_path):
     assert {"pareto.svg", "history_2.svg"} <= {path.name for path in sweep.iterdir()}
 
 
+def test_the_config_of_a_trial_that_is_no_longer_on_the_front_goes(tmp_path):
+    words = (*SPACE, "hydra.sweeper.objectives={val/score: maximize, size: minimize}", "hydra/sweeper/sampler=nsgaii")
+    sweep_here(tmp_path, *words, "hydra.sweeper.n_trials=6")
+    sweep = only_sweep(tmp_path)
+    for name in ("best_99.yaml", "best.yaml", "best_of_mine.yaml"):
+        (sweep / name).write_text("")
+    front = sweep_here(tmp_path, *words, "hydra.sweeper.n_trials=7")
+    assert {path.name for path in sweep.glob("best*")} == {"best_of_mine.yaml", *(f"best_{number}.yaml" for number in front)}
+
+
+def refusal(capsys, folder, *overrides):
+    with pytest.raises(SystemExit):
+        sweep_here(folder, *overrides)
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    return said
+
+
+def test_a_folder_of_other_runs_is_left_as_it_is(tmp_path, capsys):
+    (tmp_path / "old" / "0").mkdir(parents=True)
+    assert "holds runs of another sweep; name another folder." in refusal(capsys, tmp_path, *SPACE, f"hydra.sweep.dir={tmp_path / 'old'}")
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["0"]
+
+
+def test_what_tells_a_sweep_from_the_one_in_its_folder_is_named_as_it_is_written(tmp_path, capsys):
+    here = (f"hydra.sweep.dir={tmp_path / 'old'}", "hydra.sweeper.n_trials=1")
+    sweep_here(tmp_path, "kind=a,b", "x=tag(log,interval(0.1,1))", "y=1", *here)
+    for space, says in (
+        (("kind=a,b,c", "x=tag(log,interval(0.1,1))", "y=1"), "whose kind is choice(a,b), not choice(a,b,c);"),
+        (("kind=a,b", "x=range(0,1,0.5)", "y=1"), "whose x is tag(log,interval(0.1,1.0)), not range(0,1.0,0.5);"),
+        (("kind=a,b", "x=tag(log,interval(0.1,1))", "y=int(interval(0,3))"), "whose y is 1, not int(interval(0,3));"),
+        (("kind=a,b", "x=tag(log,interval(0.1,1))", "y=1", "seconds=0"), "whose seconds is absent, not 0;"),
+        (("kind=a,b", "x=tag(log,interval(0.1,1))", "y=1", "hydra.sweeper.sampler.seed=3"), "whose sampler.seed is 0, not 3;"),
+    ):
+        assert says in refusal(capsys, tmp_path, *space, *here)
+    (tmp_path / "old" / "study.json").write_text("{")
+    assert "study.json: damaged" in refusal(capsys, tmp_path, "kind=a,b", *here)
+
+
 def test_minimising_turns_the_order_round(tmp_path):
     best = sweep_here(tmp_path, *SPACE, "hydra.sweeper.direction=minimize", "hydra.sweeper.n_trials=6")
     assert best == {"val/score": table(only_sweep(tmp_path))["val/score"].min()}
@@ -155,6 +194,13 @@ def test_a_job_that_its_launcher_loses_fails_alone(tmp_path, monkeypatch):
     (("x=interval(0,1)", "hydra.sweeper.storage=mysql"), "hydra.sweeper.storage=mysql: must be journal"),
     (("x=interval(0,1)", "+hydra.sweeper.trials=3"), "hydra.sweeper.trials: no such key; did you mean n_trials?"),
     (("x=0.5",), "nothing to vary"),
+    (("x=interval(0,1)", "hydra.sweeper.objectives=val/auroc"), "hydra.sweeper.objectives=val/auroc: must be {NAME: maximize or minimize}"),
+    (("x=interval(0,1)", "hydra.sweeper.objectives=[val/auroc]"), "hydra.sweeper.objectives=[val/auroc]: must be {NAME: maximize or minimize}"),
+    (("x=interval(0,1)", "hydra.sweeper.sampler=tpe"), "a part is chosen with slashes, as in hydra/sweeper/sampler=tpe."),
+    (("x=interval(0,1)", "hydra.sweeper.pruner=median"), "a part is chosen with slashes, as in hydra/sweeper/pruner=median."),
+    (("x=interval(0,1)", "hydra.sweeper.params=kind"), "hydra.sweeper.params=kind: must be a mapping"),
+    (("x=interval(0,1)", "hydra.sweeper.sampler.seed=abc"), "hydra.sweeper.sampler.seed=abc: must be a whole number, 0 or more, or null."),
+    (("x=interval(0,1)", "hydra.sweeper.sampler.n_startup_trials=-1"), "sampler.n_startup_trials=-1: must be a whole number, 0 or more."),
     (("hydra/sweeper/sampler=random,tpe", "x=interval(0,1)"), "random,tpe"),
 ])  # fmt: skip
 def test_what_is_wrong_is_refused_in_one_sentence_before_any_trial(tmp_path, capsys, overrides, says):

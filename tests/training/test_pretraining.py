@@ -170,7 +170,8 @@ class Wide(Line):
         self.body[0] = nn.Linear(3, 9)
 
 
-@pytest.mark.parametrize("case", ["no run", "unfinished", "another network", "no such encoder", "several models", "frozen features", "no such model"])
+@pytest.mark.parametrize("case", ["no run", "unfinished", "another network", "no such encoder", "several models", "frozen features", "no such model",
+                                  "broken config", "no encoders"])  # fmt: skip
 def test_what_does_not_fit_is_named(tmp_path, case):
     run = tmp_path / "run"
     encoder, given = Line, run
@@ -191,7 +192,13 @@ def test_what_does_not_fit_is_named(tmp_path, case):
         OmegaConf.save(config, run / "config.yaml")
     if case == "no such model":
         given = run / "models" / "seed3"
+    if case == "broken config":
+        (run / "config.yaml").write_text("seed: [1\n")
+    if case == "no encoders":
+        (run / "config.yaml").write_text(json.dumps({"data": {}, "encoders": 3, "training": {}}))
     told = {
+        "broken config": r"encoders.left.pretrained=.*run: .*config.yaml: not a config \(line 2: ",
+        "no encoders": r"encoders.left.pretrained=.*run: .*config.yaml: encoders is 3, but must be a mapping",
         "no run": r"encoders.left.pretrained=.*run: no run there \(no config.yaml\)",
         "unfinished": "has not finished",
         "another network": r"encoders.left.pretrained=.*run: do not fit Wide: 2 of another shape \(such as body.0.weight, body.0.bias\)",

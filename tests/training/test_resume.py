@@ -1,4 +1,5 @@
 import os
+import pickle
 import shutil
 import signal
 import time
@@ -191,6 +192,31 @@ def test_a_checkpoint_that_was_being_written_leaves_the_old_one(tmp_path, monkey
     torch.load(tmp_path / "cut" / "models" / "model" / "checkpoints" / "last.ckpt", weights_only=True)
     study(tmp_path / "cut", resume=True).run()
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize("damage", ["cut", "pickled"])
+def test_a_damaged_checkpoint_is_named_and_without_it_the_model_is_trained_anew(tmp_path, monkeypatch, damage):
+    study(tmp_path / "whole").run()
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(patch, "training_step", 5)
+        study(tmp_path / "cut").run()
+    last = tmp_path / "cut" / "models" / "model" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:2000] if damage == "cut" else pickle.dumps(Crash))
+    with pytest.raises(InputError, match=r"last\.ckpt: not a checkpoint of tensors, or damaged; .*remove it, and this model is trained anew\.$"):
+        study(tmp_path / "cut", resume=True).run()
+    last.unlink()
+    study(tmp_path / "cut", resume=True).run()
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_damaged_predictions_of_a_finished_model_are_named(tmp_path):
+    whole = study(tmp_path).run()
+    path = tmp_path / "models" / "model" / "predictions.parquet"
+    path.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"models/model/predictions\.parquet: damaged; remove it, and resume="):
+        study(tmp_path, resume=True).run()
+    path.unlink()
+    assert study(tmp_path, resume=True).run().equals(whole)
 
 
 def test_the_training_curve_of_a_resumed_run_is_whole(tmp_path, monkeypatch):
