@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmdx.errors import InputError
+from mmdx.kept_config import refuse_interpolations
 
 PLUGINS = "mmdx.configs"
 """Entry-point group by which a package offers a config folder, and its classes, to mmdx."""
@@ -262,22 +263,6 @@ def resolved(cfg: DictConfig) -> DictConfig:
         raise InputError(f"{getattr(fault, 'full_key', None) or 'config'}: {str(fault).splitlines()[0]}.") from None
     refuse_interpolations(plain, "")
     return DictConfig(plain)
-
-
-def refuse_interpolations(node: Any, key: str) -> None:
-    """Refuse text that would be an interpolation where it is read again: an escaped one could make any object.
-
-    Raises:
-        InputError: naming the key.
-    """
-    if isinstance(node, dict):
-        for name, part in node.items():
-            refuse_interpolations(part, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list):
-        for i, part in enumerate(node):
-            refuse_interpolations(part, f"{key}[{i}]")
-    elif isinstance(node, str) and "${" in node:
-        raise InputError(f"{key}={node[:60]!r}: refused; a value may not hold '${{' once the config is resolved.")
 
 
 def select(cfg: DictConfig, key: str, default: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmdx.configuration import refuse_interpolations
 from mmdx.errors import InputError
 
 PARTS = ("data", "encoders", "fusion", "task", "split", "training")
@@ -48,3 +47,19 @@ def read_config(path: Path, parts: Iterable[str] = PARTS) -> DictConfig:
 
 def _items(node: Any) -> list[tuple[Any, Any]]:
     return list(node.items()) if isinstance(node, dict) else []
+
+
+def refuse_interpolations(node: Any, key: str) -> None:
+    """Refuse text that would be an interpolation where it is read again: an escaped one could make any object.
+
+    Raises:
+        InputError: naming the key.
+    """
+    if isinstance(node, dict):
+        for name, part in node.items():
+            refuse_interpolations(part, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for i, part in enumerate(node):
+            refuse_interpolations(part, f"{key}[{i}]")
+    elif isinstance(node, str) and "${" in node:
+        raise InputError(f"{key}={node[:60]!r}: refused; a value may not hold '${{' once the config is resolved.")

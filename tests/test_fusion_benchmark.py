@@ -94,8 +94,9 @@ def test_shares_are_of_the_optimum_on_a_runs_own_rows(tmp_path):
     assert (auroc.value, share.value, auroc.rows) == (0.5, 0.0, 3)
 
 
-def test_the_default_is_not_drawn_a_second_time():
-    for fusion, overrides in plans("missing", FUSIONS, 10, []).items():
+@pytest.mark.parametrize("some", [FUSIONS[::8], pytest.param(FUSIONS, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_the_default_is_not_drawn_a_second_time(some):
+    for fusion, overrides in plans("missing", some, 10, []).items():
         base = composed(["+experiment=fusion_missing", f"fusion={'concat' if fusion not in FUSIONS else fusion}"])
         for setting in settings(overrides, 8)[1:]:
             assert any(str(OmegaConf.select(base, key)) != value for key, value in (word.split("=") for word in setting)), setting
