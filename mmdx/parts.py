@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -93,7 +94,7 @@ def make(node: DictConfig, key: str, slot: str, partial: bool = False, **argumen
 KINDS: dict[type, tuple[Callable[[Any], bool], str]] = {
     bool: (lambda v: isinstance(v, bool), "true or false"),
     int: (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number"),
-    float: (lambda v: isinstance(v, int | float) and not isinstance(v, bool), "a number"),
+    float: (lambda v: isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v), "a finite number"),
     str: (lambda v: isinstance(v, str), "a word"),
 }
 
@@ -115,6 +116,8 @@ def check_kinds(kind: type, node: DictConfig, key: str) -> None:
             continue
         if value is None and type(None) in allowed:
             continue
+        if name == "dropout" and isinstance(value, int | float) and not 0 <= value < 1:
+            raise InputError(f"{key}.dropout={value}: must be 0 or more and below 1, the share of units that are dropped in training.")
         kinds = [KINDS[one] for one in allowed if one in KINDS]
         if not any(accepts(value) for accepts, _ in kinds):
             more = ", or null" if type(None) in allowed else ""

@@ -69,6 +69,8 @@ def _run(cfg: DictConfig, folder: Path, resume: bool) -> float | None:
     for group in ("missing", "alignment", "distillation", "balance"):
         if len(cfg.encoders) == 1 and select(cfg, group, None) and is_first():
             print(f"{group}: does nothing here, as {next(iter(cfg.encoders))} is the only modality.")
+    if len(cfg.encoders) > 1 and select(cfg, "missing", None) and not select(cfg, "training.modality_dropout", 0) and is_first():
+        print("missing: is trained by patients who lack a modality alone, as training.modality_dropout=0 takes none away.")
     if resume:
         check_same(cfg, folder / CONFIG)
     return do(study, cfg, chosen_parts())

@@ -22,7 +22,8 @@ class DAFT(nn.Module):
     present the head reads ``relu(W LN(z))`` in place of the mean.
 
     Deviations: token-wise linear layers in place of 3D convolutions; LayerNorm (without weights before the transform, as is theirs there) in place
-    of BatchNorm; several transformed modalities have weights of their own and their mean is taken.
+    of BatchNorm; several transformed modalities have weights of their own and their mean is taken. A's width is a
+    share of what it reads, as the ``reduction`` of squeeze-and-excitation; the authors' code has 7 units whatever it reads.
 
     Args:
         widths: D_m, the width of each modality's tokens.

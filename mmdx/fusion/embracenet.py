@@ -20,7 +20,8 @@ class EmbraceNet(nn.Module):
     for absence.
 
     Deviations: the paper draws in evaluation too; here evaluation takes the expectation ``sum_m p_m d_m``, so that it is deterministic. The
-    head stands for the terminal network. The paper's further modality dropout in training is left to the training settings.
+    head stands for the terminal network; with a linear one, as mmdx's tasks make it, logits in evaluation are a sum over modalities of what each
+    says. The paper's further modality dropout in training is left to the training settings.
 
     Args:
         widths: D_m, the width of each modality's features.

@@ -23,7 +23,8 @@ class QualityAware(nn.Module):
     logits ``l / 2`` and ``-l / 2``, so that yes and no count alike.
 
     Deviations: the paper's regularisation, which ranks the weights of two samples as their training losses of past epochs, needs the target and a
-    memory of each sample, which a fusion does not have, and is left out; the offset of the weights is 0, as in the authors' code. The paper also
+    memory of each sample, which a fusion does not have, and is left out; the offset of the weights is 0, as in the authors' code, where one
+    of two variants stops the gradient at the weights; here it flows, as in the other. The paper also
     trains each modality's own logits: as ``training.per_modality_loss=auto`` does.
 
     Args:

@@ -23,7 +23,8 @@ class ShaSpec(nn.Module):
 
     Deviations: the encoders are one layer each, ``r_m = relu(S E_m LN(x_m))`` and ``s_m = relu(T_m LN(x_m))``, the entries E_m of each
     modality's own because widths differ. Alignment is the mean over all pairs, the authors' code has the sum over neighbouring ones. Its other
-    forms in the paper (MMD, a confused domain classifier) are left out. Dropout is ours.
+    forms in the paper (MMD, a confused domain classifier) are left out. Dropout is ours. The
+    head stands for the decoder; with a linear one, as mmdx's tasks make it, logits are a sum over modalities of what each says.
 
     Args:
         widths: D_m, the width of each modality's features.

@@ -47,7 +47,7 @@ class JointTransformer(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, heads=heads)
+        check_counts(hidden=hidden, heads=heads, layers=layers)
         if hidden % heads:
             raise InputError(f"fusion.hidden={hidden}: must be a multiple of fusion.heads={heads}.")
         self.modalities = modality_names(widths)

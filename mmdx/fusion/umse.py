@@ -24,14 +24,15 @@ class SetEmbedding(nn.Module):
     normalised.
 
     Deviations: the paper embeds measured values and their times; here the encoders make the tokens, which carry no time, so there is no time
-    embedding and the order of a modality's tokens says nothing. The authors' code also has a variant that reads only the class token of the vital
+    embedding and the order of a modality's tokens says nothing; GELU in place of ReLU, and attention has PyTorch's output projection, which the
+    authors' has not. The authors' code also has a variant that reads only the class token of the vital
     signs, which every patient of theirs has.
 
     Args:
         widths: D_m, the width of each modality's tokens.
         head: makes the output layer from the fused width.
         hidden: the fused width H, a multiple of ``heads``.
-        layers: number of Transformer layers a modality.
+        layers: number of Transformer layers a modality, at least 2.
         heads: attention heads a layer.
         bottlenecks: number of bottleneck tokens, at least 1.
         dropout: dropout in attention and feed-forward layers.
@@ -56,7 +57,9 @@ class SetEmbedding(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, heads=heads)
+        check_counts(hidden=hidden, heads=heads, layers=layers)
+        if layers < 2:
+            raise InputError(f"fusion.layers={layers}: must be at least 2; with one layer no modality reads what another left in the bottleneck.")
         if hidden % heads:
             raise InputError(f"fusion.hidden={hidden}: must be a multiple of fusion.heads={heads}.")
         if bottlenecks < 1:

@@ -36,11 +36,10 @@ class Case:
     def __str__(self) -> str:
         return f"with modalities {list(self.widths)}"
 
-    def made(self, seed: int = 0, backwards: bool = False) -> nn.Module:
-        """The fusion in evaluation, its weights drawn from a seed."""
+    def made(self, seed: int = 0, order: Sequence[str] | None = None) -> nn.Module:
+        """The fusion in evaluation, its weights drawn from a seed, its widths in some order of their names."""
         torch.manual_seed(seed)
-        widths = dict(reversed(self.widths.items())) if backwards else self.widths
-        return self.build(widths=widths, head=partial(nn.Linear, out_features=self.outputs)).eval()
+        return self.build(widths={m: self.widths[m] for m in order or self.widths}, head=partial(nn.Linear, out_features=self.outputs)).eval()
 
     @property
     def inputs(self) -> Inputs:

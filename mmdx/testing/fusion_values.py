@@ -131,17 +131,26 @@ def _longer(inputs: Inputs) -> Inputs:
 
 
 def check_order(case: Case) -> None:
-    """Nothing depends on the order of a dict."""
+    """Nothing depends on the order of a dict: of features, of presence, of widths, each by itself and in any order."""
     fusion, (features, present) = case.made(), case.inputs
     base = parts(fused(fusion, features, present))
-    turned = {m: features[m] for m in reversed(features)}, {m: present[m] for m in reversed(present)}
-    name = differing(base, parts(fused(fusion, *turned)), 1e-6)
-    assert name is None, f"{case}: the order of the dicts changes {name}, expected the same"
-    twin = case.made(3, backwards=True)
-    assert twin.state_dict().keys() == fusion.state_dict().keys(), f"{case}: names of weights depend on the order of the dict"
-    twin.load_state_dict(fusion.state_dict())
-    name = differing(base, parts(fused(twin, features, present)), 1e-6)
-    assert name is None, f"{case}: the same weights give other {name} where widths come in another order, expected the same"
+    for order in orders([*case.widths]):
+        turned, there = {m: features[m] for m in order}, {m: present[m] for m in order}
+        for what, given in (("features", (turned, present)), ("present", (features, there)), ("features and present", (turned, there))):
+            name = differing(base, parts(fused(fusion, *given)), 1e-6)
+            assert name is None, f"{case}: the order of {what} changes {name}, expected the same"
+        twin = case.made(3, order)
+        assert twin.state_dict().keys() == fusion.state_dict().keys(), f"{case}: names of weights depend on the order of widths"
+        twin.load_state_dict(fusion.state_dict())
+        name = differing(base, parts(fused(twin, features, present)), 1e-6)
+        assert name is None, f"{case}: the same weights give other {name} where widths come in another order, expected the same"
+
+
+def orders(names: list[str]) -> list[list[str]]:
+    """Backwards, and so that other names come first and other pairs stand together."""
+    shuffled = [names[k] for k in torch.randperm(len(names), generator=torch.Generator().manual_seed(5))]
+    found = [names[::-1], names[1:] + names[:1], names[::2] + names[1::2], shuffled]
+    return [order for k, order in enumerate(found) if order != names and order not in found[:k]]
 
 
 def check_batch(case: Case) -> None:

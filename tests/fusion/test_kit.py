@@ -1,5 +1,7 @@
 """The conformance kit finds what is wrong with a fusion, and blames it on what is wrong."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -88,6 +90,33 @@ class WeightsUnderOtherNames(Ending):
     def changed(self, output, features, present):
         share = {m: (k + 1) / 100 for k, m in enumerate(features)}
         return output._replace(weights={m: torch.where(present[m], share[m], 0.0) for m in self.names})
+
+
+class ZipsPresence(Ending):
+    def changed(self, output, features, present):
+        pairs = zip(features.values(), present.values(), strict=True)
+        return output._replace(logits=output.logits + sum(f.pooled.sum(dim=1, keepdim=True).where(there[:, None], 0.0) for f, there in pairs))
+
+
+class MultipliesNeighbours(Ending):
+    """The same backwards, where the product of neighbours is; two modalities have one pair alone."""
+
+    def changed(self, output, features, present):
+        names = self.neighbours(features)
+        x = {m: f.sum(dim=1, keepdim=True) for m, f in self.pooled(features, present).items()}
+        return output._replace(logits=output.logits + sum((x[one] * x[other] for one, other in pairwise(names)), torch.zeros(())))
+
+    def neighbours(self, features):
+        return [*features]
+
+
+class MultipliesNeighboursOfWidths(MultipliesNeighbours):
+    def __init__(self, widths, head):
+        super().__init__(widths, head)
+        self.order = [*widths]
+
+    def neighbours(self, features):
+        return self.order
 
 
 class DeafInTraining(Mean):
@@ -251,7 +280,10 @@ FAULTS = {
     CountsPadding: "three more tokens of padding change logits",
     OwnLogitsFromTheBatch: r"the rest of the batch changes per_modality\['image'\] of a sample; row 0 alone",
     WeightsFromTheBatch: r"the rest of the batch changes weights\['image'\] of a sample; row 0 alone",
-    WeightsUnderOtherNames: r"the order of the dicts changes weights\['image'\]",
+    WeightsUnderOtherNames: r"the order of features changes weights\['image'\]",
+    ZipsPresence: "the order of (features|present) changes logits",
+    MultipliesNeighbours: "the order of features changes logits",
+    MultipliesNeighboursOfWidths: "the same weights give other logits where widths come in another order",
     DeafInTraining: r"no gradient reaches the features of image in any sample that has it \(training\)",
     GradientOfARootAtZero: r"the gradient towards the features of image is not finite \(evaluation\)",
     GradientOfARootAtZeroInTraining: r"the gradient towards the features of image is not finite \(training\)",
