@@ -12,7 +12,8 @@ with all seeds. Test rows choose nothing. Seeds are trained at once where that i
 after a kill.
 
 The table gives for each fusion the mean over seeds of the share of the optimum, (AUROC - 0.5) / (AUROC of the true posterior on the same rows - 0.5),
-with a 95 % interval over seeds (initialisation and order) and patients like those tested (DeLong); the cohort that is trained on is one. On
+with a 95 % interval over seeds (initialisation and order) and patients like those tested (DeLong); the cohort that is trained on is one, and so is
+the setting that was chosen: another seed or other validation rows might have chosen another, which the interval does not hold. On
 "missing" and covid-cxr it gives the difference from concatenation with zeros in absent slots, tuned alike, paired by seed and patient. Where its
 interval excludes 0 the difference is marked, with * where it stays so after Holm's correction over all fusions. Written to fusion_benchmark.md, .csv
 and .svg, and what was tried to tuning.json.

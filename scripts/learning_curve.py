@@ -6,10 +6,10 @@
 experiment, modality, sizes (patients), repeats (cohorts of each size, data.seed=0, 1, ...), jobs and out are the script's own, anything else is an
 override as for train.py; the experiment's data must be simulated and its encoders frozen. Every cohort is cross-validated in five folds; in each a
 model is trained with all modalities and one without the modality asked for (ablation=retrained), and help is shown where the 95 % interval of their
-difference in AUROC, as every run reports it, lies above 0. A control of the same sizes has cohorts in which the modality says nothing: how often help
-is "shown" there is the error of that rule, 2.5 % where intervals hold. It is written to learning_curve.md, .csv and .svg; the same command goes on
-after a kill. The table gives the mean gain over cohorts (95 % t-interval), the optimum's own gain, and in how many cohorts help was shown (Wilson's
-interval).
+difference in AUROC, as every run reports it, lies above 0. A control of the same sizes has cohorts in which the modality says nothing: help should be
+"shown" there in less than the 2.5 % of an interval that holds, as a modality that says nothing makes a model a little worse. It is written to
+learning_curve.md, .csv and .svg; the same command goes on after a kill. The table gives the mean gain over cohorts (95 % t-interval), the optimum's
+own gain, and in how many cohorts help was shown (Wilson's interval).
 """
 
 from __future__ import annotations
