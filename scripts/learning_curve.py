@@ -44,7 +44,7 @@ def asked(words: list[str]) -> tuple[dict[str, str], list[str]]:
         key, found, value = word.partition("=")
         if key in ("data.samples", "data.seed"):
             raise InputError(f"{word}: the script draws cohorts of its own; say sizes= and repeats=.")
-        if key in ("split", "ablation", "logger", "seeds") or key.startswith("split."):
+        if key in ("split", "ablation", "logger") or key.startswith("split."):
             raise InputError(f"{word}: the script cross-validates in {FOLDS} folds with ablation=retrained; leave it out.")
         if key in own and found:
             own[key] = value

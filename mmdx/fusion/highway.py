@@ -47,7 +47,7 @@ class Highway(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, layers=layers)
+        check_counts(hidden=hidden)
         if layers < 1:
             raise InputError(f"fusion.layers={layers}: must be 1 or more highway layers.")
         self.modalities = modality_names(widths)

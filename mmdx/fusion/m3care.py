@@ -66,7 +66,7 @@ class M3Care(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        check_counts(hidden=hidden, heads=heads, layers=layers)
+        check_counts(hidden=hidden, heads=heads)
         if hidden % heads:
             raise InputError(f"fusion.hidden={hidden}: must be a multiple of fusion.heads={heads}.")
         if patients < 1:
