@@ -53,10 +53,30 @@ def test_nor_does_it_come_from_a_file(place, value, tmp_path):
     (tmp_path / "config.yaml").write_text(f"defaults:\n  - train\n  - _self_\n{evil}\n{own}")
     guard()
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
-        if place.startswith("callbacks") and "()" in value:
-            return  # means nothing there
+        if place.startswith("callbacks") and "()" in value:  # makes nothing there
+            assert compose("config", return_hydra_config=True).hydra.callbacks.x.command == "touch ran"
+            return
         with pytest.raises(CompactHydraException, match="refused|is not a subclass of Basic|not in 'Basic"):
             compose("config", return_hydra_config=True)
+
+
+@pytest.mark.parametrize(("key", "value", "launcher"), [
+    ("job.env_set", "{GIT_EXTERNAL_DIFF: touch ran}", "basic"),
+    ("launcher.setup", "[touch ran]", "submitit_slurm"),
+    ("launcher.ray.remote", "{runtime_env: {py_executable: touch ran}}", "ray"),
+])  # fmt: skip
+def test_commands_and_variables_are_typed_or_refused(key, value, launcher, tmp_path):
+    node = value
+    for name in reversed(key.split(".")):
+        node = f"{{{name}: {node}}}"
+    searched = f"  searchpath: ['file://{config_folder()}']\n"
+    defaults = f"defaults:\n  - train\n  - override hydra/launcher: {launcher}\n  - _self_\n"
+    (tmp_path / "config.yaml").write_text(f"{defaults}hydra:\n{searched}  {node[1:-1]}\n")
+    guard()
+    with initialize_config_dir(str(tmp_path), version_base="1.3"), pytest.raises(CompactHydraException, match="command line"):
+        compose("config", return_hydra_config=True)
+    word = f"++hydra.{key}={value.replace('touch ran', 'typed')}"
+    assert "typed" in str(load(f"hydra/launcher={launcher}", word).hydra)
 
 
 def test_what_belongs_there_is_taken():

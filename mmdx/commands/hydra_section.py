@@ -25,7 +25,9 @@ PLUGINS = {
 }
 """Classes by their place; Hydra takes registered plug-ins alone for its own."""
 SECTIONS = ("callbacks", "launcher", "sweeper", "hydra_logging", "job_logging")
-WHOLE = re.compile(r"\$\{[^}]*\}|\$\{.*\}")
+COMMANDS = re.compile(r"job\.env_set\..+|launcher\.setup(\[.*)?|launcher\.(.+\.)?runtime_env\b.*")
+"""Keys by which other programs are run, or told what to load: those who type them may, a file may not."""
+WHOLE = re.compile(r"\$\{.*\}")
 
 
 def guard() -> None:
@@ -45,14 +47,21 @@ def guard() -> None:
 
 
 def check_hydra(hydra: DictConfig) -> None:
-    """Refuse what Hydra would call for callbacks, launcher, sweeper and logging, but for what belongs there.
+    """Refuse what Hydra would call for callbacks, launcher, sweeper and logging, but for what belongs there, and commands and environment variables
+    that were not typed.
 
     Raises:
         CompactHydraException: naming the key, its value and what is taken; Hydra prints it in one line.
     """
-    for section in SECTIONS:
-        node = OmegaConf.to_container(hydra, resolve=False).get(section)  # type: ignore[union-attr]
-        for place, value in leaves(node, section):
+    plain: Any = OmegaConf.to_container(hydra, resolve=False)
+    typed = [word.lstrip("+").partition("=")[0] for word in (plain.get("overrides") or {}).get("hydra") or []]
+    for section in ("job", *SECTIONS):
+        for place, value in leaves(plain.get(section), section):
+            if COMMANDS.fullmatch(place) and value is not None:
+                known = any(f"hydra.{place}".startswith((f"{key}.", f"{key}[")) or f"hydra.{place}" == key for key in typed)
+                _check(known, place, value, "what is on the command line")
+            if section == "job":
+                continue
             inside, _, name = place.rpartition(".")
             if name == "_target_":
                 _check_target(inside, value)

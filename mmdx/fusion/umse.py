@@ -41,7 +41,7 @@ class SetEmbedding(nn.Module):
         ``features[m].tokens`` [B, N_m, D_m], ``features[m].mask`` [B, N_m] and ``present[m]`` [B] give ``logits`` [B, K].
 
     Raises:
-        InputError: where ``hidden`` is no multiple of ``heads``, or there is no bottleneck token.
+        InputError: where ``hidden`` is no multiple of ``heads``, there is no bottleneck token, or fewer than two layers.
     """
 
     method = Method("missing", "Lee et al. 2023, arXiv:2305.02504", tokens=True, absence="design")
