@@ -66,8 +66,8 @@ def check_hydra(hydra: DictConfig) -> None:
             if name == "_target_":
                 _check_target(inside, value)
             elif section.endswith("logging") and name in ("()", "class"):
-                known = isinstance(value, str) and LOGGING.fullmatch(value)
-                _check(bool(known), place, value, "handlers, formatters and filters of Python's logging")
+                known = isinstance(value, str) and bool(LOGGING.fullmatch(value))
+                _check(known, place, value, "handlers, formatters and filters of Python's logging")
             elif isinstance(value, str) and value.startswith(("ext://", "cfg://")):
                 _check(value in ("ext://sys.stdout", "ext://sys.stderr"), place, value, "ext://sys.stdout and ext://sys.stderr")
             elif isinstance(value, str) and WHOLE.fullmatch(value):
