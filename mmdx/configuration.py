@@ -53,6 +53,11 @@ def _seeds(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(_seed(v) for v in value) and len(set(value)) == len(value)
 
 
+def _fold(value: Any) -> bool:
+    several = value if isinstance(value, list) else [value]
+    return bool(several) and all(_whole(0)(v) for v in several) and len(set(several)) == len(several)
+
+
 def _folder_name(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"\w[\w.-]*", value) is not None
 
@@ -69,6 +74,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_folder_name, "letters, digits, '.', '_' and '-', since the run folder is called so"),
     "seed": (_seed, "a whole number from 0 to 4294967295"),
     "seeds": (_or_none(_seeds), "a list of different whole numbers, such as [0,1,2], or null"),
+    "split.fold": (_or_none(_fold), "a whole number from 0, a list of different ones such as [0,2], or null for all folds"),
     "split.seed": (_seed, "a whole number from 0 to 4294967295"),
     "data.seed": (_seed, "a whole number from 0 to 4294967295"),
     "data.extra_metrics": (_or_none(_extra_metrics), "a list of macc, or empty"),

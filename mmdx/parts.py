@@ -22,6 +22,7 @@ from mmdx.configuration import allowed_packages, is_schedule, named_targets, sel
 from mmdx.data.loading import ModalityDropout
 from mmdx.data.masking import Masked, read_masks
 from mmdx.data.prepared_store import PreparedStore
+from mmdx.data.splits import Chosen, Split
 from mmdx.data.tables import is_number
 from mmdx.encoders.tuning import FullTuning
 from mmdx.errors import InputError
@@ -320,6 +321,15 @@ def _auto(given: object, key: str) -> bool | None:
     return None if given == "auto" else bool(given)
 
 
+def split_from(node: DictConfig) -> Split:
+    """The split that a config describes; of one with ``fold`` the folds of that number or those numbers."""
+    bare, chosen = node.copy(), node.get("fold")
+    with open_dict(bare):
+        bare.pop("fold", None)
+    split: Split = make(bare, "split", "split")
+    return split if chosen is None else Chosen(split, chosen)
+
+
 def study_from(cfg: DictConfig, folder: Path, resume: bool = False) -> Study:
     """The study that a checked config describes."""
     training, dataset = training_plan(cfg), dataset_from(cfg)
@@ -329,7 +339,7 @@ def study_from(cfg: DictConfig, folder: Path, resume: bool = False) -> Study:
         dataset=dataset,
         model=model,
         training=training,
-        split=make(cfg.split, "split", "split"),
+        split=split_from(cfg.split),
         folder=folder,
         seeds=tuple(select(cfg, "seeds", None) or [cfg.seed]),
         ablation=cfg.ablation,

@@ -70,9 +70,11 @@ def drawn(source: list[str]) -> SplitFile:
     from mmdx.data.prepare import stop_or_quarantine
     from mmdx.data.splits import Saved
     from mmdx.data.splits.split_file import SplitFile
-    from mmdx.parts import dataset_from, make
+    from mmdx.parts import dataset_from, split_from
 
-    split = make(cfg.split, "split", "split")
+    if select(cfg, "split.fold", None) is not None:
+        raise InputError(f"split.fold={cfg.split.fold}: a split is drawn with all its folds; leave it out, and give it to the run.")
+    split = split_from(cfg.split)
     if isinstance(split, Saved):
         raise InputError("split=file: is drawn already; name the split to draw, such as split=kfold.")
     dataset = dataset_from(cfg)

@@ -15,7 +15,9 @@ from sklearn.metrics import roc_auc_score
 
 from mmdx.commands.train import _job
 from mmdx.configuration import resolved
-from mmdx.sweep.seeds import join_seeds
+from mmdx.data.splits import Chosen, KFold
+from mmdx.errors import InputError
+from mmdx.sweep.joined import join_runs
 
 SMALL = ("+experiment=fusion_missing", "logger=none", "evaluation.resamples=10", "ablation=none")
 WORST = "val/worst_group/auroc"
@@ -116,26 +118,62 @@ def test_pruning_ends_trials_that_fall_behind(tmp_path, pruner):
 
 def test_a_sweep_over_seeds_is_one_result(tmp_path):
     sweep, _ = sweep_runs(tmp_path, "data.samples=200", "trainer.max_epochs=1", "hydra/sweeper/sampler=grid", "seed=0,1")
-    joined = pd.read_parquet(sweep / "seeds" / "predictions.parquet")
+    joined = pd.read_parquet(sweep / "joined" / "predictions.parquet")
     for seed in (0, 1):
         own = pd.read_parquet(sweep / str(seed) / "predictions.parquet")
         pd.testing.assert_frame_equal(joined[joined["seed"] == seed].drop(columns="seed").reset_index(drop=True), own)
-    metrics = json.loads((sweep / "seeds" / "metrics.json").read_text())["test"]["image+text"]["auroc"]
+    metrics = json.loads((sweep / "joined" / "metrics.json").read_text())["test"]["image+text"]["auroc"]
     singles = [json.loads((sweep / str(seed) / "metrics.json").read_text())["test"]["image+text"]["auroc"]["value"] for seed in (0, 1)]
     assert metrics["seeds"] == 2 and metrics["value"] == pytest.approx(np.mean(singles))
 
 
+def test_a_sweep_over_folds_is_the_run_of_all_folds(tmp_path):
+    words = ("data.samples=200", "trainer.max_epochs=1", "training.stack=false", "split=kfold", "split.folds=3")
+    (tmp_path / "one").mkdir()
+    sweep, _ = sweep_runs(tmp_path / "one", *words, "hydra/sweeper/sampler=grid", "split.fold=range(0,3)", "seed=0,1")
+    (tmp_path / "other").mkdir()
+    whole, _ = sweep_runs(tmp_path / "other", *words, "hydra/sweeper/sampler=grid", "optimizer.lr=0.0007,0.001", "seeds=[0,1]")
+    joined, wanted = (folder / "predictions.parquet" for folder in (sweep / "joined", whole / "0"))
+    pd.testing.assert_frame_equal(pd.read_parquet(joined), pd.read_parquet(wanted))
+    metrics, all_at_once = (json.loads(path.with_name("metrics.json").read_text())["test"]["image+text"] for path in (joined, wanted))
+    assert metrics == {name: {key: value for key, value in entry.items() if key != "optimum"} for name, entry in all_at_once.items()}
+    cfg = OmegaConf.load(sweep / "joined" / "config.yaml")
+    assert cfg.split.fold == [0, 1, 2] and cfg.seeds == [0, 1]
+
+
+def test_a_fold_that_is_not_there_is_named(tmp_path):
+    split = Chosen(KFold(folds=3), [0, 3])
+    table = pd.DataFrame({"sample_id": [f"s{k}" for k in range(30)], "patient_id": None, "site": None, "target": np.arange(30) % 2})
+    with pytest.raises(InputError, match=r"split.fold=3: the split has 3 folds, which are numbered from 0."):
+        split.folds(table)
+
+
+def finished(folder, seed, fold=None, lr=0.1):
+    folder.mkdir()
+    split = "" if fold is None else f"split: {{fold: {fold}}}\n"
+    (folder / "config.yaml").write_text(f"seed: {seed}\nseeds: null\nresume: null\nlr: {lr}\n{split}")
+    (folder / "metrics.json").write_text("{}")
+    (folder / "data.json").write_text("{}")
+    rows = [{"sample_id": f"s{k}-{fold}", "patient_id": f"p{k}-{fold}", "split": "test", "modalities": "image", "ablation": "offered",
+             "present": "image", "target": k % 2, "prob": 0.4 + 0.02 * k * (k % 2) + 0.01 * seed} for k in range(12)]  # fmt: skip
+    pd.DataFrame(rows).to_parquet(folder / "predictions.parquet")
+    pd.DataFrame({"fold": [f"fold{fold}"]}).to_parquet(folder / "folds.parquet")
+
+
 def test_settings_are_joined_over_seeds_each_by_itself(tmp_path):
     for number, (lr, seed) in enumerate([(0.1, 0), (0.2, 0), (0.1, 1), (0.2, 1), (0.3, 0)]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "config.yaml").write_text(f"seed: {seed}\nseeds: null\nresume: null\nlr: {lr}\n")
-        (folder / "metrics.json").write_text("{}")
-        (folder / "data.json").write_text("{}")
-        rows = [{"sample_id": f"s{k}", "patient_id": f"p{k}", "split": "test", "modalities": "image", "ablation": "offered", "present": "image",
-                 "target": k % 2, "prob": 0.4 + 0.02 * k * (k % 2) + 0.01 * seed} for k in range(12)]  # fmt: skip
-        pd.DataFrame(rows).to_parquet(folder / "predictions.parquet")
-    assert [path.name for path in join_seeds(tmp_path)] == ["seeds-0", "seeds-1"]
+        finished(tmp_path / str(number), seed, lr=lr)
+    assert [path.name for path in join_runs(tmp_path)] == ["joined-0", "joined-1"]
+
+
+def test_a_seed_without_all_folds_is_left_out(tmp_path, capsys):
+    for number, (seed, fold) in enumerate([(0, 0), (0, 1), (1, 1), (2, 1), (2, 0)]):
+        finished(tmp_path / str(number), seed, fold)
+    (folder,) = join_runs(tmp_path)
+    assert "seed 1: left out of the joined result, a fold that others have is missing." in capsys.readouterr().out
+    assert set(pd.read_parquet(folder / "predictions.parquet")[["seed", "fold"]].itertuples(index=False, name=None)) == {
+        (0, "fold0"), (0, "fold1"), (2, "fold0"), (2, "fold1")
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("overrides", "says"), [

@@ -218,5 +218,5 @@ def test_the_plug_in_imports_nothing_heavy():
     import sys
 
     heavy = "('optuna', 'torch', 'pandas', 'mmdx.sweep.sweeper')"
-    told = f"import sys, hydra_plugins.mmdx_optuna, mmdx.sweep.seeds; print([m for m in {heavy} if m in sys.modules])"
+    told = f"import sys, hydra_plugins.mmdx_optuna, mmdx.sweep.joined; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from mmdx.data.splits.by_column import Given, LeaveOneSiteOut
 from mmdx.data.splits.by_time import ByTime
+from mmdx.data.splits.chosen import Chosen
 from mmdx.data.splits.drawn import HoldOut, KFold, Nested, Repeated
 from mmdx.data.splits.fold import PARTS, Fold, Split, check_split
 from mmdx.data.splits.saved import Saved
 
-__all__ = ["PARTS", "ByTime", "Fold", "Given", "HoldOut", "KFold", "LeaveOneSiteOut", "Nested", "Repeated", "Saved", "Split", "check_split"]
+__all__ = ["PARTS", "ByTime", "Chosen", "Fold", "Given", "HoldOut", "KFold", "LeaveOneSiteOut", "Nested", "Repeated", "Saved", "Split", "check_split"]
