@@ -50,17 +50,21 @@ def listed_cells(source: Path, modalities: Iterable[str], rows: np.ndarray) -> l
     """The models of a finished run, each to predict the same rows.
 
     Raises:
-        InputError: where the folder holds none.
+        InputError: where the folder holds none, or the list of them is damaged.
     """
     path = source / MODELS
     if not path.exists():
         raise InputError(f"{path}: no such file; {source} does not hold trained models.")
-    listed = json.loads(path.read_text(encoding="utf-8"))
     none, full = np.array([], dtype=int), set(modalities)
-    folds = len({c["fold"] for c in listed})
-    return [
-        Cell(c["seed"], Fold(c["fold"], none, none, rows), tuple(c["modalities"]), set(c["modalities"]) != full, folds, c["name"]) for c in listed
-    ]
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        folds = len({c["fold"] for c in listed})
+        return [
+            Cell(c["seed"], Fold(c["fold"], none, none, rows), tuple(c["modalities"]), set(c["modalities"]) != full, folds, c["name"])
+            for c in listed
+        ]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: damaged, not the list of models that a run writes; bring the run back from a copy, or train it again.") from None
 
 
 def plain_name(name: str, taken: set[str]) -> str:

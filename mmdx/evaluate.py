@@ -174,12 +174,19 @@ def fingerprint_of(source: Path) -> str:
 
 
 def source_validation(source: Path) -> pd.DataFrame:
-    """The validation rows of the source run, which its models' decision thresholds come from."""
+    """The validation rows of the source run, which its models' decision thresholds come from.
+
+    Raises:
+        InputError: where they aren't there or are damaged.
+    """
     path = source / PREDICTIONS
     if not path.exists():
         raise InputError(f"{path}: no such file; the run has not finished.")
-    rows = pd.read_parquet(path)
-    return rows[rows["split"] == "val"]
+    try:
+        rows = pd.read_parquet(path)
+        return rows[rows["split"] == "val"]
+    except (OSError, ValueError, KeyError):
+        raise InputError(f"{path}: damaged, not predictions that a run writes; bring the run back from a copy, or train it again.") from None
 
 
 def average_models(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,12 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
 from omegaconf import OmegaConf
 
+from mmdx.cells import listed_cells
 from mmdx.errors import InputError
+from mmdx.evaluate import source_validation
 from mmdx.run import check_same, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,3 +151,16 @@ def test_a_folder_that_cannot_be_made_gets_a_sentence(tmp_path):
         flag = ["-m"] if "sweep" in word else []
         code, _, err = train(*flag, *QUICK, f"{word}={tmp_path / 'file' / 'run'}", cwd=tmp_path)
         assert code == 1 and err.count("\n") == 1 and word in err and "folder that can be written" in err
+
+
+@pytest.mark.parametrize("content", ["[", "[null]", '[{"name": "model"}]', '{"a": 1}'])
+def test_a_damaged_list_of_models_is_named(tmp_path, content):
+    (tmp_path / "models.json").write_text(content)
+    with pytest.raises(InputError, match=r"models.json: damaged, not the list of models that a run writes; bring the run back from a copy"):
+        listed_cells(tmp_path, ["image"], np.arange(3))
+
+
+def test_damaged_predictions_of_a_source_are_named(tmp_path):
+    (tmp_path / "predictions.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"predictions.parquet: damaged, not predictions that a run writes"):
+        source_validation(tmp_path)

@@ -8,8 +8,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import CompactHydraException
 
-from mmdx.commands.hydra_app import config_folder
+from mmdx.commands.hydra_app import composed, config_folder
 from mmdx.commands.hydra_section import guard
+from mmdx.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTILE = ["os.system", "torch.load", "torch.hub.load", "torch.utils.cpp_extension.load_inline", "monai.bundle.run", "subprocess.Popen",
@@ -91,3 +92,24 @@ def test_the_commands_refuse_before_they_run_it(tmp_path):
         done = subprocess.run([sys.executable, str(ROOT / script), *words], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 1 and done.stderr.startswith("error: hydra.callbacks.x._target_=os.system: refused"), done.stderr
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["+experiment=fusion_missing", "fusion=gatd"], "fusion=gatd: no such config; did you mean gated? fusion has bilinear, "),
+    (["+experiment=nope"], "experiment=nope: no such config; experiment has fusion_missing, "),
+    (["experiment=pcg"], "experiment: no such key; look at --help for those that there are, and write +experiment=VALUE to add one."),
+    (["seed"], "seed: Hydra can't read it (missing EQUAL at '<EOF>'); see https://hydra.cc/"),
+    (["seed=interval(1,"], "seed=interval(1,: Hydra can't read it (no viable alternative at input 'interval(1,'); see"),
+    (["~nope"], "Could not delete from config. 'nope' does not exist."),
+])  # fmt: skip
+def test_what_hydra_refuses_is_one_sentence(words, told):
+    with pytest.raises(InputError) as fault:
+        composed(words)
+    assert str(fault.value).startswith(told) and "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("words", [["fusion=gatd"], ["-m", "seed=0,1", "fusion=gatd"], ["--config-name", "nope"]])
+def test_a_command_tells_it_without_a_trace(words, tmp_path):
+    done = subprocess.run([sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True, cwd=tmp_path)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and line.startswith("error: ")

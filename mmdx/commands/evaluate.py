@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from mmdx.commands.help import help_in_place_of_hydras
-from mmdx.commands.hydra_app import config_folder, hydra_job
+from mmdx.commands.hydra_app import config_folder, hydra_command, hydra_job
 from mmdx.commands.hydra_section import guard
 
 guard()  # here, since launchers' processes import this module
@@ -27,7 +27,7 @@ def _job(cfg: DictConfig) -> None:
 def main() -> None:
     """The command."""
     help_in_place_of_hydras("evaluate.py: a finished run's models again, as in python evaluate.py run=FOLDER", config_folder())
-    _job()
+    hydra_command(_job)
 
 
 if __name__ == "__main__":

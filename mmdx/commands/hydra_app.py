@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdx.errors import InputError
 
 if TYPE_CHECKING:
+    from hydra.errors import HydraException
     from omegaconf import DictConfig, ListConfig
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EFBIG)
@@ -45,7 +49,7 @@ def composed(overrides: list[str], check: bool = True, fusion: DictConfig | List
         with initialize_config_dir(config_folder(), version_base="1.3"):
             cfg = compose("train", overrides=overrides)
     except HydraException as fault:
-        raise InputError(" ".join(str(fault.__cause__ or fault).split())) from None
+        raise InputError(refused(fault).removeprefix("error: ")) from None
     if fusion is not None:
         with open_dict(cfg):
             cfg.fusion = fusion
@@ -55,9 +59,46 @@ def composed(overrides: list[str], check: bool = True, fusion: DictConfig | List
     return cfg
 
 
-def telling(job: Callable[[], Any]) -> Any:
-    """Run a job; a fault of the input or of the disk ends it with one sentence and exit code 1, a signal with one and 128 + its number, as shells
-    count.
+def hydra_command(job: Callable[[], Any]) -> None:
+    """Run what ``hydra.main`` made; what Hydra or Slurm refuses ends it with one sentence and exit code 1, and not as Hydra tells it."""
+    from hydra.errors import HydraException
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # leaves the telling to those who call it
+    try:
+        job()
+    except HydraException as fault:
+        told = refused(fault)
+    except Exception as fault:
+        if not type(fault).__module__.startswith("submitit."):
+            raise
+        told = f"hydra/launcher: Slurm takes no job: {' '.join(str(fault).split())}; try sinfo and sbatch by themselves."
+    else:
+        return
+    print(told if told.startswith("error: ") else f"error: {told}", file=sys.stderr)
+    sys.exit(1)
+
+
+def refused(fault: HydraException) -> str:
+    """What Hydra's own fault says, in one sentence."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+
+    said = str(fault.__cause__ or fault).partition("\nConfig search path")[0].splitlines()
+    lines = [line for line in said if not line.startswith(("See https:", "Error parsing"))] or [type(fault).__name__]
+    if isinstance(fault, MissingConfigException) and fault.options:
+        group, _, name = str(fault.missing_cfg_file).rpartition("/")
+        near = get_close_matches(name, fault.options, 1)
+        return f"{group}={name}: no such config{f'; did you mean {near[0]}?' if near else ';'} {group} has {', '.join(fault.options)}."
+    if isinstance(fault, OverrideParseException):
+        grammar = "https://hydra.cc/docs/advanced/override_grammar/basic"
+        return f"{fault.override}: Hydra can't read it ({lines[0]}); see {grammar}, and quote it for the shell."
+    if found := re.match(r"Could not override '(.+)'", str(fault)):
+        return f"{found[1]}: no such key; look at --help for those that there are, and write +{found[1]}=VALUE to add one."
+    return " ".join(" ".join(lines).split())
+
+
+def telling(job: Callable[[], Any], going_on: str = "resume= goes on with what was trained") -> Any:
+    """Run a job; a fault of the input or of the disk ends it with one sentence and exit code 1, a signal with one, which says how it goes on, and
+    128 + its number, as shells count.
     """
     from mmdx.stopping import Stopped, requeue, stopping_on_signals
 
@@ -66,7 +107,7 @@ def telling(job: Callable[[], Any]) -> Any:
             return job()
     except Stopped as stopped:
         told = requeue(stopped.signum)
-        print(f"{stopped}; resume= goes on with what was trained{f'; {told}' if told else ''}.", file=sys.stderr)
+        print(f"{stopped}; {going_on}{f'; {told}' if told else ''}.", file=sys.stderr)
         sys.exit(128 + stopped.signum)
     except (InputError, OSError) as fault:
         print(f"error: {sentence(fault)}", file=sys.stderr)
@@ -110,4 +151,6 @@ def hydra_job(job: Callable[[], Any]) -> Any:
         except OSError as fault:
             raise DiskFault(f"error: {sentence(fault)}") from None
 
+    if "optuna" in str(HydraConfig.get().sweeper._target_):
+        return telling(raising, "the same command goes on with the sweep")
     return telling(raising)

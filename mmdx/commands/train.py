@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from mmdx.commands.help import help_in_place_of_hydras
-from mmdx.commands.hydra_app import config_folder, hydra_job
+from mmdx.commands.hydra_app import config_folder, hydra_command, hydra_job
 from mmdx.commands.hydra_section import guard
 from mmdx.commands.launchers import check_launcher
 
@@ -29,7 +29,7 @@ def main() -> None:
     """The command."""
     help_in_place_of_hydras("train.py: train, predict and score, as in python train.py +experiment=xray_text", config_folder())
     check_launcher()
-    _job()
+    hydra_command(_job)
 
 
 if __name__ == "__main__":
