@@ -13,6 +13,10 @@ from typing import Any
 from mmdx.errors import InputError
 
 
+UNFINISHED = ".unfinished"
+"""How the names of files end, beside those that they are to replace, that a kill may leave behind."""
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then put it in its place.
 
@@ -21,7 +25,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -35,6 +39,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as fault:
         fault.filename = str(path)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left half written below a folder that nobody else writes to."""
+    for path in folder.rglob(f".*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def write_tensors(path: Path, value: Any) -> None:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmdx.configuration import check_config, resolved, select, state_masks
 from mmdx.errors import InputError
-from mmdx.files import write_text
+from mmdx.files import remove_unfinished, write_text
 from mmdx.kept_config import read_config
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _remove_empty(folder: Path) -> None:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a run folder; the further processes of a run come in by the first.
+    """Keep other runs out of a run folder, and clear it of what a killed one left half written; the further processes of a run come in by the first.
 
     Raises:
         InputError: where another run is at work there.
@@ -213,6 +213,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     except Timeout:
         raise InputError(f"{folder}: another run is at work there; wait for it, or give this one a folder of its own by hydra.run.dir=.") from None
     try:
+        remove_unfinished(folder)
         yield
     finally:
         lock.release()

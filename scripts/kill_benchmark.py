@@ -2,10 +2,12 @@
 
     python scripts/kill_benchmark.py --out benchmarks/kill [--kills 50] [--scenarios end_to_end,ddp,frozen_features] [--plain 10]
 
-Each scenario is run once without a stop. Then a fresh run of it is begun, its whole process group is killed at a moment drawn evenly from --earliest
-of its time to its end, every checkpoint that is there is read, and the same command, which has resume=auto, ends it. The kills are dealt to the
-scenarios in turn. "end_to_end": film and note, two loader workers, augmentation, dropout and modality dropout, a checkpoint every step; "ddp": the
-same in two processes; "frozen_features": 12 heads with dropout on features of a perfect encoder, trained at once.
+Each scenario is run once without a stop. Then a fresh run of it is begun, its whole process group is killed at a moment drawn evenly from about
+the first checkpoint of the unbroken run to its end, every checkpoint that is there is read, and the same command, which has resume=auto, ends
+it. The kills are dealt to the scenarios in turn. "end_to_end": film and note, two loader workers, augmentation, dropout and modality dropout, a
+checkpoint every step; "ddp": the same in two processes; "frozen_features": 12 heads with dropout on features of a perfect encoder, trained at once.
+Of each kill it is told what the last checkpoint says, and whether a file was half written; "epoch 2, last step or validation" is what lies between
+the checkpoint before an epoch's last step and that after its validation.
 
 --plain does the same with PyTorch Lightning by itself: its own ModelCheckpoint every step, its own resume, a shuffling DataLoader with two
 workers whose augmentation draws from torch's global state. The table gives, for each, in how many of the kills the end was the same, and where
@@ -28,13 +30,14 @@ from typing import Any
 
 import pandas as pd
 import torch
+from omegaconf import OmegaConf
 
-from mmdx.files import write_json, write_text
+from mmdx.files import UNFINISHED, write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
-FILMS = ["+experiment=xray_text", "data.samples=160", "trainer.max_epochs=3", "training.save_steps=1", "evaluation.resamples=50"]
+FILMS = ["+experiment=xray_text", "data.samples=240", "split.val=0.4", "trainer.max_epochs=4", "training.save_steps=1", "evaluation.resamples=50"]
 SCENARIOS = {
-    "end_to_end": [*FILMS, "data.num_workers=2"],
+    "end_to_end": [*FILMS, "data.num_workers=2", "data.batch_size=8"],
     "ddp": [*FILMS, "data.num_workers=0", "data.batch_size=8", "trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu"],
     "frozen_features": ["+experiment=fusion_missing", "fusion=concat", "fusion.dropout=0.3", "seeds=[0,1,2,3,4,5,6,7,8,9,10,11]", "data.samples=2000",
                         "evaluation.resamples=50"],
@@ -47,32 +50,46 @@ def command(name: str, folder: Path) -> list[str]:
     return [sys.executable, str(ROOT / "train.py"), *SCENARIOS[name], f"hydra.run.dir={folder}", "resume=auto"]
 
 
-def run(name: str, folder: Path, seconds: float | None = None) -> float:
-    """Run to the end, or for so long and kill; how long it took."""
-    started = time.monotonic()
+def run(name: str, folder: Path, seconds: float | None = None) -> tuple[float, float]:
+    """Run to the end, or for so long and kill; after how many seconds there was a checkpoint, and it ended."""
+    started, first = time.monotonic(), 0.0
     with (folder.parent / f"{folder.name}.log").open("a") as log:
         process = subprocess.Popen(command(name, folder), stdout=log, stderr=log, start_new_session=True)
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return time.monotonic() - started
+        while process.poll() is None:
+            if seconds is not None and time.monotonic() - started > seconds:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return first, time.monotonic() - started
+            first = first or any(folder.rglob("*.ckpt")) * (time.monotonic() - started)
+            time.sleep(0.02)
     if process.returncode:
         sys.exit(f"{name}: ended with code {process.returncode}, see {folder.parent / f'{folder.name}.log'}.")
-    return time.monotonic() - started
+    return first, time.monotonic() - started
 
 
 def place(folder: Path) -> str:
     """Where a killed run had come to; every checkpoint has to be readable."""
     kept = {path: torch.load(path, weights_only=True, map_location="cpu") for path in folder.rglob("*.ckpt")}
+    half = "".join(f", {path.name.split('.')[1]}.{path.name.split('.')[2]} half written" for path in folder.rglob(f".*{UNFINISHED}"))
     if (folder / "predictions.parquet").exists():
-        return "scoring"
+        return f"scoring{half}"
     models = len(list(folder.glob("models/*/predictions.parquet")))
     last = [one for path, one in kept.items() if path.name == "last.ckpt" and "batches" in one]
     if last and not models:
-        return f"epoch {last[0]['epoch'] + (not last[0]['batches'])}, {last[0]['batches']} batches"
-    return f"{models} models done" if models else "before the first checkpoint"
+        done, of = last[0]["batches"], batches(folder)
+        where = "epoch ended" if not done else "last step or validation" if of and done == of - 1 else f"{done} of {of or '?'} batches"
+        return f"epoch {last[0]['epoch'] + 1}, {where}{half}"
+    return f"{models} models done{half}" if models else f"before the first checkpoint{half}"
+
+
+def batches(folder: Path) -> int:
+    """Of an epoch in each process; 0 where that isn't known, as of Lightning by itself."""
+    if not (folder / "models.json").exists():
+        return 0
+    model, *_ = json.loads((folder / "models.json").read_text())
+    cfg = OmegaConf.load(folder / "config.yaml")
+    several = cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else 1
+    return -(-model["samples"]["train"] // (cfg.data.batch_size * several))
 
 
 def difference(one: Path, other: Path) -> str:
@@ -92,11 +109,11 @@ def difference(one: Path, other: Path) -> str:
     return ""
 
 
-def killed(name: str, number: int, out: Path, whole: Path, seconds: float, earliest: float) -> dict[str, Any]:
+def killed(name: str, number: int, out: Path, whole: Path, first: float, seconds: float) -> dict[str, Any]:
     """One kill, and what came of it."""
     folder = out / f"{name}-{number}"
     shutil.rmtree(folder, ignore_errors=True)
-    at = random.Random(f"{name} {number}").uniform(earliest, 0.99) * seconds
+    at = random.Random(f"{name} {number}").uniform(first, 0.99 * seconds)
     run(name, folder, at)
     came = place(folder)
     run(name, folder)
@@ -117,7 +134,7 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def benchmark(out: Path, scenarios: list[str], kills: int, plain: int, earliest: float) -> list[dict[str, Any]]:
+def benchmark(out: Path, scenarios: list[str], kills: int, plain: int) -> list[dict[str, Any]]:
     out.mkdir(parents=True, exist_ok=True)
     path = out / "kill_benchmark.json"
     kept = json.loads(path.read_text()) if path.exists() else {"seconds": {}, "kills": []}
@@ -128,8 +145,8 @@ def benchmark(out: Path, scenarios: list[str], kills: int, plain: int, earliest:
         whole = out / f"{name}-whole"
         if name not in kept["seconds"]:
             shutil.rmtree(whole, ignore_errors=True)
-            kept["seconds"][name] = round(run(name, whole), 2)
-        found = killed(name, number, out, whole, kept["seconds"][name], earliest)
+            kept["seconds"][name] = [round(value, 2) for value in run(name, whole)]
+        found = killed(name, number, out, whole, *kept["seconds"][name])
         kept["kills"].append(found)
         write_json(path, kept)
         print(f"{name} {number}: killed after {found['second']} s ({found['place']}); {found['differs'] or 'the same end'}", flush=True)
@@ -180,7 +197,6 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--scenarios", default=",".join(SCENARIOS))
     parser.add_argument("--plain", type=int, default=10, help="kills of Lightning by itself (10)")
-    parser.add_argument("--earliest", type=float, default=0.25, help="share of a run's time before which none is killed (0.25)")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.child:
@@ -190,7 +206,7 @@ def main() -> None:
         parser.error("--out is required")
     if unknown := [name for name in chosen.scenarios.split(",") if name not in SCENARIOS]:
         parser.error(f"--scenarios {unknown[0]}: there are {', '.join(SCENARIOS)}")
-    found = benchmark(chosen.out.expanduser().absolute(), chosen.scenarios.split(","), chosen.kills, chosen.plain, chosen.earliest)
+    found = benchmark(chosen.out.expanduser().absolute(), chosen.scenarios.split(","), chosen.kills, chosen.plain)
     sys.exit(any(one["differs"] for one in found if one["scenario"] != "plain"))
 
 

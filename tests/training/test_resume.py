@@ -2,6 +2,8 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -14,6 +16,7 @@ from toy import Numbers, model_plan, training_plan
 from mmdx.data.splits import HoldOut
 from mmdx.errors import InputError
 from mmdx.files import write_atomically
+from mmdx.run import alone_in
 from mmdx.stopping import Stopped, stopping_on_signals
 from mmdx.study import Study
 from mmdx.training.module import MultimodalModule
@@ -249,6 +252,15 @@ def test_minutes_count_from_the_last_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no such file"):  # nothing was written
         study(tmp_path, save_steps=None, save_minutes=3, trainer={"max_epochs": 1}).run()
     assert [step for name, step in saved if name == "last.ckpt"] == [3, 6, 9, 12] or [step for name, step in saved][:3] == [3, 6, 9]
+
+
+def test_what_a_kill_left_half_written_is_cleared_by_the_next_run(tmp_path):
+    (tmp_path / "models").mkdir()
+    child = "import os, pathlib, sys, mmdx.files; mmdx.files.write_atomically(pathlib.Path(sys.argv[1]), lambda path: os._exit(9))"
+    subprocess.run([sys.executable, "-c", child, str(tmp_path / "models" / "last.ckpt")], check=False)
+    assert [path.name.startswith(".last.ckpt.") for path in (tmp_path / "models").iterdir()] == [True]
+    with alone_in(tmp_path):
+        assert not list((tmp_path / "models").iterdir())
 
 
 def test_whole_files(tmp_path):
