@@ -12,7 +12,6 @@ from typing import Any
 
 from mmdx.errors import InputError
 
-
 UNFINISHED = ".unfinished"
 """How the names of files end, beside those that they are to replace, that a kill may leave behind."""
 
