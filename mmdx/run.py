@@ -225,12 +225,20 @@ def check_same(cfg: DictConfig, path: Path) -> None:
     Raises:
         InputError: naming the first key that differs, or the run's config where it cannot be read.
     """
-    if not path.exists():
-        return
+    if path.exists() and (found := first_difference(cfg, path)):
+        key, before, now = found
+        raise InputError(f"resume: {key} is {now}, but {path.parent} was begun with {before}; start a new run, or set it back.")
+
+
+def first_difference(cfg: DictConfig, path: Path) -> tuple[str, Any, Any] | None:
+    """The first key in which a kept config and another differ, as far as that changes results, with both values, the kept one first.
+
+    Raises:
+        InputError: where the kept one cannot be read.
+    """
     before, now = (_flat(OmegaConf.to_container(c, resolve=True), "") for c in (read_config(path), cfg))
-    for key in sorted(before.keys() | now.keys()):
-        if not key.startswith(FREE) and before.get(key) != now.get(key):
-            raise InputError(f"resume: {key} is {now.get(key)}, but {path.parent} was begun with {before.get(key)}; start a new run, or set it back.")
+    different = [key for key in sorted(before.keys() | now.keys()) if not key.startswith(FREE) and before.get(key) != now.get(key)]
+    return (different[0], before.get(different[0]), now.get(different[0])) if different else None
 
 
 def config_hash(cfg: DictConfig) -> str:

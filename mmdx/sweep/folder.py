@@ -13,10 +13,10 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mmdx.errors import InputError
-from mmdx.files import write_json
+from mmdx.files import write_json, write_text
 from mmdx.sweep.outcome import LOCKS
 
-STUDY = "study.json"
+STUDY, FIRST = "study.json", "first.yaml"
 TIME = re.compile(r"\$\{now:[^}]*\}")
 
 
@@ -69,6 +69,23 @@ def _keep_described(folder: Path, described: dict[str, Any]) -> None:
             was, given = (one.get(key, "absent") for one in (before, now))
             raise InputError(f"hydra.sweep.dir={folder}: holds a sweep whose {key} is {was}, not {given}; name another folder.")
     return None
+
+
+def keep_first_config(folder: Path, cfg: DictConfig) -> None:
+    """Keep the config of one end of the space with the sweep: the same command may mean another one, once a file of it is edited.
+
+    Raises:
+        InputError: naming the first key that is not as it was when the sweep was begun.
+    """
+    from mmdx.run import first_difference
+
+    path = folder / FIRST
+    if not path.exists():
+        write_text(path, OmegaConf.to_yaml(cfg, resolve=True))
+    elif found := first_difference(cfg, path):
+        key, before, now = found
+        told = f"the sweep was begun with {key}={before}, and it is {now} by now; set it back, or name another folder"
+        raise InputError(f"hydra.sweep.dir={folder}: {told}.")
 
 
 def _numbered(folder: Path) -> bool:

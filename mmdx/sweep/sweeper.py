@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mmdx.configuration import check_config, refuse_unknown, resolved
 from mmdx.errors import InputError
-from mmdx.sweep.folder import settled_folder
+from mmdx.sweep.folder import keep_first_config, settled_folder
 from mmdx.sweep.objectives import SCORE, check_metric, check_names, read_objectives
 from mmdx.sweep.outcome import DiskFault, Outcome, lock_of, read_outcome
 from mmdx.sweep.space import Choice, Space, read_space
@@ -76,8 +76,10 @@ class Sweep:
             if type(settings.get(key)) is not int or settings[key] < least:
                 raise InputError(f"hydra.sweeper.{key}={settings.get(key)}: must be a whole number, {least} or more.")
         sweep._check_sampler()
-        sweep._check_jobs()
+        first = sweep._check_jobs()
         sweep.folder = settled_folder(config, str(given["dir"]), sweep.described())
+        if first is not None:
+            keep_first_config(sweep.folder, first)
         return sweep
 
     def described(self) -> dict[str, Any]:
@@ -137,10 +139,11 @@ class Sweep:
     def _is_mmdx(self) -> bool:
         return {"resume", "callbacks", "fusion", "task"} <= set(self.config)
 
-    def _check_jobs(self) -> None:
+    def _check_jobs(self) -> DictConfig | None:
         """Compose a job at either end of the space and look up every member of a config group, so that a misspelt name, or an end that is out of
-        bounds, is found before any trial.
+        bounds, is found before any trial; of mmdx's own runs the first one's config.
         """
+        first = None
         loader = self.context.config_loader
         for key, parameter in self.space.parameters.items():
             if isinstance(parameter, Choice):
@@ -155,12 +158,15 @@ class Sweep:
             cfg = self.composed(values)
             if self._is_mmdx:
                 try:
-                    check_config(resolved(cfg))
+                    cfg = resolved(cfg)
+                    check_config(cfg)
                 except InputError as fault:
                     head, colon, rest = str(fault).partition(": ")
                     at = any(head.startswith(f"{key.lstrip('+')}=") for key in numbers)
                     raise InputError(f"{head}, an end of its range{colon}{rest}" if at else str(fault)) from None
                 self._check_metrics(cfg)
+                first = first or cfg
+        return first
 
     def _check_metrics(self, cfg: DictConfig) -> None:
         """Refuse an objective that the config's task has not; a task that cannot be looked up is refused by the run itself."""

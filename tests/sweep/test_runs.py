@@ -1,6 +1,7 @@
 """Sweeps over real runs: objectives come from validation rows, pruning prunes, the best config is the best trial's, seeds are scored together."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -114,6 +115,23 @@ def test_pruning_ends_trials_that_fall_behind(tmp_path, pruner):
     for number in table.loc[table["state"] == "PRUNED", "number"]:
         assert not (sweep / str(number) / "predictions.parquet").exists()
         assert json.loads((sweep / str(number) / "outcome.json").read_text())["state"] == "PRUNED"
+
+
+def test_a_sweep_whose_config_was_edited_is_not_gone_on_with(tmp_path, capsys):
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    words = (*SMALL, f"cache.root={tmp_path}/cache", "data.samples=120", "trainer.max_epochs=1", "optimizer.lr=interval(1e-3,1e-2)")
+    again = {"task": _job.__wrapped__, "name": "train", "conf": conf}
+    sweep_here(tmp_path, *words, "hydra.sweeper.n_trials=1", **again)
+    sweep_here(tmp_path, *words, "hydra.sweeper.n_trials=2", **again)
+    (sweep,) = (tmp_path / "runs" / "fusion_missing").iterdir()
+    assert (sweep / "1" / "predictions.parquet").exists()
+    experiment = conf / "experiment" / "fusion_missing.yaml"
+    experiment.write_text(experiment.read_text().replace("redundant: {image+text: 0.3}", "redundant: {image+text: 0.2}"))
+    with pytest.raises(SystemExit):
+        sweep_here(tmp_path, *words, "hydra.sweeper.n_trials=3", **again)
+    told = "the sweep was begun with data.information.redundant.image+text=0.3, and it is 0.2 by now; set it back, or name another folder."
+    assert told in capsys.readouterr().err and not (sweep / "2").exists()
 
 
 def test_a_sweep_over_seeds_is_one_result(tmp_path):
