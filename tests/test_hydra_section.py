@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import CompactHydraException
 
@@ -78,6 +79,17 @@ def test_commands_and_variables_are_typed_or_refused(key, value, launcher, tmp_p
         compose("config", return_hydra_config=True)
     word = f"++hydra.{key}={value.replace('touch ran', 'typed')}"
     assert "typed" in str(load(f"hydra/launcher={launcher}", word).hydra)
+
+
+@pytest.mark.parametrize("given", [{"account": "a\n touch ran"}, {"account\n touch ran\n": "a"}])
+def test_no_line_of_a_batch_script_comes_from_a_file(given, tmp_path):
+    own = {"searchpath": [f"file://{config_folder()}"], "launcher": {"additional_parameters": given}}
+    defaults = ["train", {"override hydra/launcher": "submitit_slurm"}, "_self_"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"defaults": defaults, "hydra": own}))
+    guard()
+    with initialize_config_dir(str(tmp_path), version_base="1.3"), pytest.raises(CompactHydraException, match="text of one line") as told:
+        compose("config", return_hydra_config=True)
+    assert "\n" not in str(told.value)
 
 
 def test_what_belongs_there_is_taken():

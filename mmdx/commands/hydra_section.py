@@ -25,7 +25,7 @@ PLUGINS = {
 }
 """Classes by their place; Hydra takes registered plug-ins alone for its own."""
 SECTIONS = ("callbacks", "launcher", "sweeper", "hydra_logging", "job_logging")
-COMMANDS = re.compile(r"job\.env_set\..+|launcher\.setup(\[.*)?|launcher\.(.+\.)?runtime_env\b.*")
+COMMANDS = re.compile(r"job\.env_set\..+|launcher\.(setup|srun_args)\b.*|launcher\.(.+\.)?runtime_env\b.*", re.DOTALL)
 """Keys by which other programs are run, or told what to load: those who type them may, a file may not."""
 WHOLE = re.compile(r"\$\{.*\}")
 
@@ -62,6 +62,8 @@ def check_hydra(hydra: DictConfig) -> None:
                 _check(known, place, value, "what is on the command line")
             if section == "job":
                 continue
+            if section == "launcher":  # a line of its own would be a command in a batch job's script
+                _check("\n" not in f"{place}{value}", place, value, "text of one line")
             inside, _, name = place.rpartition(".")
             if name == "_target_":
                 _check_target(inside, value)
@@ -110,4 +112,5 @@ def _is_plain(hydra: DictConfig, place: str) -> bool:
 
 def _check(good: bool, place: str, value: Any, taken: str) -> None:
     if not good:
-        raise CompactHydraException(f"error: hydra.{place}={value}: refused; what is taken here is {taken}.")
+        told = f"{place}={value}".replace("\n", "\\n")
+        raise CompactHydraException(f"error: hydra.{told}: refused; what is taken here is {taken}.")
