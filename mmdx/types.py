@@ -145,8 +145,8 @@ class Fusion(Protocol):
     """Joins the features of any number of modalities: built as ``Fusion(widths, head, ...)``, an ``nn.Module``.
 
     ``forward(features, present)``, its arguments so named, takes dicts by modality, in any order, and leaves them as they are; what stands in an
-    absent slot or in padding changes nothing. In evaluation it keeps nothing from one call to the next and draws nothing; all that it has learned is
-    in its ``state_dict``.
+    absent slot or in padding changes nothing. Each sample has one modality at least, which cohorts and subsets see to. In evaluation it keeps
+    nothing from one call to the next and draws nothing; all that it has learned is in its ``state_dict``.
     """
 
     def __call__(self, features: Mapping[str, Features], present: Mapping[str, Tensor]) -> FusionOutput: ...
