@@ -334,9 +334,10 @@ class Study:
             folder, plan, self.training, self.cohort, self.target, train, val, cell.seed, title, self.resume, self._teaching(cell, train)
         )
         frame = self.predict(cell, trained)
-        if is_first():
-            write_atomically(done, lambda path: frame.to_parquet(path, index=False))
-        return frame
+        if not is_first():
+            return frame
+        write_atomically(done, lambda path: frame.to_parquet(path, index=False))
+        return self.kept(cell)  # as a run reads it that goes on from here: the same bytes, in which Parquet also says what held the text
 
     def kept(self, cell: Cell) -> pd.DataFrame:
         """The predictions of a model that is finished.

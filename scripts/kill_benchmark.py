@@ -3,8 +3,8 @@
     python scripts/kill_benchmark.py --out benchmarks/kill [--kills 50] [--scenarios end_to_end,ddp,frozen_features] [--plain 10]
 
 Each scenario is run once without a stop. Then a fresh run of it is begun, its whole process group is killed at a moment drawn evenly from about
-the first checkpoint of the unbroken run to its end, every checkpoint that is there is read, and the same command, which has resume=auto, ends
-it. The kills are dealt to the scenarios in turn. "end_to_end": film and note, two loader workers, augmentation, dropout and modality dropout, a
+the first checkpoint of the unbroken run to some way behind the last, every checkpoint that is there is read, and the same command, which has
+resume=auto, ends it. The kills are dealt to the scenarios in turn. "end_to_end": film and note, two loader workers, augmentation, dropout and modality dropout, a
 checkpoint every step; "ddp": the same in two processes; "frozen_features": 12 heads with dropout on features of a perfect encoder, trained at once.
 Of each kill it is told what the last checkpoint says, and whether a file was half written; "epoch 2, last step or validation" is what lies between
 the checkpoint before an epoch's last step and that after its validation.
@@ -50,21 +50,21 @@ def command(name: str, folder: Path) -> list[str]:
     return [sys.executable, str(ROOT / "train.py"), *SCENARIOS[name], f"hydra.run.dir={folder}", "resume=auto"]
 
 
-def run(name: str, folder: Path, seconds: float | None = None) -> tuple[float, float]:
-    """Run to the end, or for so long and kill; after how many seconds there was a checkpoint, and it ended."""
-    started, first = time.monotonic(), 0.0
+def run(name: str, folder: Path, seconds: float | None = None) -> tuple[float, float, float]:
+    """Run to the end, or for so long and kill; after how many seconds there was a checkpoint, the last one was written, and it ended."""
+    started, clock, first = time.monotonic(), time.time(), 0.0
     with (folder.parent / f"{folder.name}.log").open("a") as log:
         process = subprocess.Popen(command(name, folder), stdout=log, stderr=log, start_new_session=True)
         while process.poll() is None:
             if seconds is not None and time.monotonic() - started > seconds:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                return first, time.monotonic() - started
+                return first, seconds, seconds
             first = first or any(folder.rglob("*.ckpt")) * (time.monotonic() - started)
             time.sleep(0.02)
     if process.returncode:
         sys.exit(f"{name}: ended with code {process.returncode}, see {folder.parent / f'{folder.name}.log'}.")
-    return first, time.monotonic() - started
+    return first, max(path.stat().st_mtime for path in folder.rglob("*.ckpt")) - clock, time.monotonic() - started
 
 
 def place(folder: Path) -> str:
@@ -79,7 +79,8 @@ def place(folder: Path) -> str:
         done, of = last[0]["batches"], batches(folder)
         where = "epoch ended" if not done else "last step or validation" if of and done == of - 1 else f"{done} of {of or '?'} batches"
         return f"epoch {last[0]['epoch'] + 1}, {where}{half}"
-    return f"{models} models done{half}" if models else f"before the first checkpoint{half}"
+    steps = [one["global_step"] for one in kept.values() if "global_step" in one]  # of Lightning by itself
+    return f"{models} models done{half}" if models else f"step {max(steps)}{half}" if steps else f"before the first checkpoint{half}"
 
 
 def batches(folder: Path) -> int:
@@ -109,11 +110,11 @@ def difference(one: Path, other: Path) -> str:
     return ""
 
 
-def killed(name: str, number: int, out: Path, whole: Path, first: float, seconds: float) -> dict[str, Any]:
+def killed(name: str, number: int, out: Path, whole: Path, first: float, last: float, end: float) -> dict[str, Any]:
     """One kill, and what came of it."""
     folder = out / f"{name}-{number}"
     shutil.rmtree(folder, ignore_errors=True)
-    at = random.Random(f"{name} {number}").uniform(first, 0.99 * seconds)
+    at = random.Random(f"{name} {number}").uniform(first, last + 0.3 * (end - last))
     run(name, folder, at)
     came = place(folder)
     run(name, folder)

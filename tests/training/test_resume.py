@@ -222,6 +222,20 @@ def test_damaged_predictions_of_a_finished_model_are_named(tmp_path):
     assert study(tmp_path, resume=True).run().equals(whole)
 
 
+def test_a_kill_after_the_last_model_leaves_the_bytes_of_the_predictions_as_they_would_have_been(tmp_path):
+    """Their hash stands in metrics.json, and Parquet keeps more of a table than its values: what held the text in memory, too."""
+
+    def run(resume):
+        own = study(tmp_path, resume)
+        own.dataset.table["sample_id"] = own.dataset.table["sample_id"].astype(object)
+        own.run()
+        return (tmp_path / "predictions.parquet").read_bytes()
+
+    whole = run(resume=False)
+    (tmp_path / "predictions.parquet").unlink()
+    assert run(resume=True) == whole
+
+
 def test_the_training_curve_of_a_resumed_run_is_whole(tmp_path, monkeypatch):
     study(tmp_path / "whole", logs=True).run()
     with monkeypatch.context() as patch, pytest.raises(Crash):
