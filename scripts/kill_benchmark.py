@@ -4,10 +4,10 @@
 
 Each scenario is run once without a stop. Then a fresh run of it is begun, its whole process group is killed at a moment drawn evenly from about
 the first checkpoint of the unbroken run to some way behind the last, every checkpoint that is there is read, and the same command, which has
-resume=auto, ends it. The kills are dealt to the scenarios in turn. "end_to_end": film and note, two loader workers, augmentation, dropout and modality dropout, a
-checkpoint every step; "ddp": the same in two processes; "frozen_features": 12 heads with dropout on features of a perfect encoder, trained at once.
-Of each kill it is told what the last checkpoint says, and whether a file was half written; "epoch 2, last step or validation" is what lies between
-the checkpoint before an epoch's last step and that after its validation.
+resume=auto, ends it. The kills are dealt to the scenarios in turn. "end_to_end": film and note, two loader workers, augmentation, dropout and
+modality dropout, a checkpoint every step; "ddp": the same in two processes; "frozen_features": 12 heads with dropout on features of a perfect
+encoder, trained at once. Of each kill it is told what the last checkpoint says, and whether a file was half written; "last step or validation" is
+what lies between the checkpoint before an epoch's last step and that after its validation.
 
 --plain does the same with PyTorch Lightning by itself: its own ModelCheckpoint every step, its own resume, a shuffling DataLoader with two
 workers whose augmentation draws from torch's global state. The table gives, for each, in how many of the kills the end was the same, and where
