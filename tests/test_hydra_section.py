@@ -66,6 +66,7 @@ def test_nor_does_it_come_from_a_file(place, value, tmp_path):
     ("job.env_set", "{GIT_EXTERNAL_DIFF: touch ran}", "basic"),
     ("launcher.setup", "[touch ran]", "submitit_slurm"),
     ("launcher.ray.remote", "{runtime_env: {py_executable: touch ran}}", "ray"),
+    ("launcher.ray.init", "{address: touch ran}", "ray"),
 ])  # fmt: skip
 def test_commands_and_variables_are_typed_or_refused(key, value, launcher, tmp_path):
     node = value
@@ -90,6 +91,17 @@ def test_no_line_of_a_batch_script_comes_from_a_file(given, tmp_path):
     with initialize_config_dir(str(tmp_path), version_base="1.3"), pytest.raises(CompactHydraException, match="text of one line") as told:
         compose("config", return_hydra_config=True)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("place", ["pkg://evil", "pkg://evil.conf", "${where}"])
+def test_no_package_is_imported_to_look_for_configs(place, tmp_path, monkeypatch):
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "__init__.py").write_text("raise SystemExit('ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"where": "pkg://evil", "hydra": {"searchpath": [f"file://{config_folder()}", place]}}))
+    guard()
+    with initialize_config_dir(str(tmp_path), version_base="1.3"), pytest.raises(CompactHydraException, match=r"hydra.searchpath=pkg://evil.*refused"):
+        compose("config", return_hydra_config=True)
 
 
 def test_what_belongs_there_is_taken():

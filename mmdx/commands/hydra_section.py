@@ -25,14 +25,14 @@ PLUGINS = {
 }
 """Classes by their place; Hydra takes registered plug-ins alone for its own."""
 SECTIONS = ("callbacks", "launcher", "sweeper", "hydra_logging", "job_logging")
-COMMANDS = re.compile(r"job\.env_set\..+|launcher\.(setup|srun_args)\b.*|launcher\.(.+\.)?runtime_env\b.*", re.DOTALL)
-"""Keys by which other programs are run, or told what to load: those who type them may, a file may not."""
+COMMANDS = re.compile(r"job\.env_set\..+|launcher\.(setup|srun_args)\b.*|launcher\.(.+\.)?runtime_env\b.*|launcher\.ray\.init\.address", re.DOTALL)
+"""Keys by which other programs are run, or told what to load, or jobs sent elsewhere: those who type them may, a file may not."""
 WHOLE = re.compile(r"\$\{.*\}")
 
 
 def guard() -> None:
     """From here on every config that Hydra loads in this process is checked. Twice is as once."""
-    plain = ConfigLoaderImpl.load_configuration
+    plain, searched = ConfigLoaderImpl.load_configuration, ConfigLoaderImpl._process_config_searchpath
     if getattr(plain, "checks_hydra", False):
         return
 
@@ -42,6 +42,12 @@ def guard() -> None:
             check_hydra(cfg.hydra)
         return cfg
 
+    def process_config_searchpath(self: ConfigLoaderImpl, config_name: str | None, parsed_overrides: Any, repo: Any) -> None:
+        loaded = repo.load_config(config_path=config_name) if config_name is not None else None
+        check_searched(loaded.config if loaded else OmegaConf.create())
+        searched(self, config_name, parsed_overrides, repo)
+
+    ConfigLoaderImpl._process_config_searchpath = process_config_searchpath  # type: ignore[method-assign]
     load_configuration.checks_hydra = True  # type: ignore[attr-defined]
     ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
 
@@ -57,7 +63,7 @@ def check_hydra(hydra: DictConfig) -> None:
     typed = [word.lstrip("+").partition("=")[0] for word in (plain.get("overrides") or {}).get("hydra") or []]
     for section in ("job", *SECTIONS):
         for place, value in leaves(plain.get(section), section):
-            if COMMANDS.fullmatch(place) and value is not None:
+            if COMMANDS.fullmatch(place) and value not in (None, "auto"):
                 known = any(f"hydra.{place}".startswith((f"{key}.", f"{key}[")) or f"hydra.{place}" == key for key in typed)
                 _check(known, place, value, "what is on the command line")
             if section == "job":
@@ -74,6 +80,22 @@ def check_hydra(hydra: DictConfig) -> None:
                 _check(value in ("ext://sys.stdout", "ext://sys.stderr"), place, value, "ext://sys.stdout and ext://sys.stderr")
             elif isinstance(value, str) and WHOLE.fullmatch(value):
                 _check(_is_plain(hydra, place) and section != "callbacks", place, value, "a value, and no interpolation")
+
+
+def check_searched(config: Any) -> None:
+    """Refuse to look for configs in packages, which are imported for it, but those of mmdx and of installed plug-ins.
+
+    Raises:
+        CompactHydraException: naming the package.
+    """
+    try:
+        found = OmegaConf.select(config, "hydra.searchpath")
+        places = OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else [found]
+    except OmegaConfBaseException as fault:
+        raise CompactHydraException(f"error: hydra.searchpath: {str(fault).splitlines()[0]}") from None
+    for value in places if isinstance(places, list) else [places]:
+        known = not str(value).startswith("pkg://") or str(value)[6:].partition(".")[0] in allowed_packages()
+        _check(known, "searchpath", value, "folders, and packages of mmdx and of installed plug-ins")
 
 
 def leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:

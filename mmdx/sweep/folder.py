@@ -40,7 +40,7 @@ def settled_folder(config: DictConfig, given: str, described: dict[str, Any]) ->
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir={QuotedString(settled, Quote.single).with_quotes()}")
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     _keep_described(folder, plain)
-    OmegaConf.save(config, folder / "multirun.yaml")
+    write_text(folder / "multirun.yaml", OmegaConf.to_yaml(config))
     return folder
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra.errors import CompactHydraException
 
+from mmdx.errors import InputError
 from mmdx.files import write_json
 
 OUTCOME, OBJECTIVES, TRIAL = "outcome.json", "objectives.json", "trial.json"
@@ -48,11 +49,17 @@ class Outcome:
 
 
 def read_outcome(folder: Path) -> Outcome | None:
-    """How the trial of a run folder ended; None where it has not."""
+    """How the trial of a run folder ended; None where it has not.
+
+    Raises:
+        InputError: where what says so is damaged.
+    """
     try:
         return Outcome(**json.loads((folder / OUTCOME).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
+    except (OSError, ValueError, TypeError):
+        raise InputError(f"{folder / OUTCOME}: damaged; remove it, and the same command makes it again.") from None
 
 
 def lock_of(sweep: Path, number: int | str) -> Path:

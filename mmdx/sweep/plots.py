@@ -47,7 +47,8 @@ def write_plots(folder: Path, space: Space, objectives: Mapping[str, str], study
 
 def importances(study: optuna.Study, objective: int = 0) -> dict[str, float]:
     """Share of each parameter in what an objective owes to them all, as ``optuna.importance`` has it; {} where the trials are too few or alike."""
-    target = None if len(study.directions) == 1 else lambda trial: float(trial.values[objective])
+    sign = -1.0 if study.directions[objective] == optuna.study.StudyDirection.MAXIMIZE else 1.0  # what a target is of is taken to be minimized
+    target = None if len(study.directions) == 1 else lambda trial: sign * float(trial.values[objective])
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="The number of trials is too small")  # they would be told to be equal

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import io
 import itertools
+import pickle
 import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -14,7 +16,7 @@ import optuna
 from hydra.utils import get_class
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, CmaEsSampler
+from optuna.samplers import BaseSampler, BruteForceSampler, CmaEsSampler
 
 from mmdx.configuration import allowed_packages
 from mmdx.errors import InputError
@@ -60,6 +62,35 @@ class Grid(BaseSampler):
     ) -> Any:
         """The parameter's value in the trial's combination."""
         return self.combinations[trial.number][self.place[param_name]]
+
+
+STATE = {("cmaes._cma", "CMA"), ("cmaes._sepcma", "SepCMA"), ("cmaes._cmawm", "CMAwM"), ("numpy", "ndarray"), ("numpy", "dtype"),
+         *((f"numpy.{core}.multiarray", name) for core in ("_core", "core") for name in ("scalar", "_reconstruct"))}  # fmt: skip
+"""What the state of CMA-ES is made of, by module and name."""
+
+
+class CmaEs(CmaEsSampler):
+    """Optuna's CMA-ES. It keeps its state in the study as a pickle, of which here nothing is made but what such a state consists of: a study may be a
+    stranger's.
+    """
+
+    def _restore_optimizer(self, completed_trials: list[optuna.trial.FrozenTrial]) -> Any:
+        for trial in reversed(completed_trials):
+            if parts := {key: value for key, value in trial.system_attrs.items() if key.startswith(self._attr_key_optimizer)}:
+                try:
+                    return _StateOnly(io.BytesIO(bytes.fromhex(self._concat_optimizer_attrs(parts)))).load()
+                except InputError:
+                    raise
+                except Exception as fault:  # whatever a damaged one makes of it
+                    raise InputError(f"trial {trial.number}: its state of CMA-ES is damaged ({type(fault).__name__}); name another folder.") from None
+        return None
+
+
+class _StateOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in STATE:
+            raise InputError(f"the study's state of CMA-ES names {module}.{name}: refused; nothing of it was run. Name another folder.")
+        return super().find_class(module, name)
 
 
 def _value(parameter: Parameter, text: str) -> Any:
@@ -157,7 +188,9 @@ def _class(target: str, key: str, base: type) -> type:
         raise InputError(f"{key}._target_={target}: no such class ({str(fault).splitlines()[0]}).") from None
     if not issubclass(kind, base):
         raise InputError(f"{key}._target_={target}: is no {base.__name__} of Optuna's.")
-    return kind
+    if issubclass(kind, BruteForceSampler):  # it ends Optuna's own loop, which isn't run here
+        raise InputError(f"{key}._target_={target}: use hydra/sweeper/sampler=grid, which tries every combination once.")
+    return CmaEs if kind is CmaEsSampler else kind
 
 
 def check_sampler(sampler: BaseSampler, space: Space, objectives: int) -> None:

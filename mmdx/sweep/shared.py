@@ -12,7 +12,9 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import DatabaseError
 
+from mmdx.errors import InputError
 from mmdx.sweep.outcome import LOCKS, Outcome, lock_of, read_outcome
 from mmdx.sweep.samplers import pruner_of, sampler_for, suggest
 from mmdx.sweep.space import Space
@@ -78,8 +80,13 @@ class SharedStudy:
         self._alive.acquire()
         self._mine: set[int] = set()
         with self.lock:
-            self.storage = open_storage(folder, storage)
-            self.study = open_study(self.storage, list(self.objectives.values()))
+            try:
+                self.storage = open_storage(folder, storage)
+                self.study = open_study(self.storage, list(self.objectives.values()))
+            except (ValueError, KeyError, DatabaseError) as fault:
+                name = "study.db" if storage == "sqlite" else "study.journal"
+                told = str(fault).splitlines()[0]
+                raise InputError(f"{folder / name}: damaged ({told}); bring it back from a copy, or name another folder.") from None
         self.study.pruner = pruner_of(pruner)
 
     def close(self) -> None:

@@ -55,6 +55,19 @@ def _end_of_lines(file: Any, block: int = 4096) -> int:
     return 0
 
 
+STORAGES = ("journal", "sqlite")
+
+
+def check_storage(kind: Any) -> None:
+    """Refuse a storage that there isn't.
+
+    Raises:
+        InputError: naming those that there are.
+    """
+    if kind not in STORAGES:
+        raise InputError(f"hydra.sweeper.storage={kind}: must be journal (a file, the default) or sqlite.")
+
+
 def open_storage(folder: Path, kind: str) -> BaseStorage:
     """The storage in a sweep's folder, made where it isn't there.
 
@@ -65,11 +78,10 @@ def open_storage(folder: Path, kind: str) -> BaseStorage:
     Raises:
         InputError: for another kind.
     """
+    check_storage(kind)
     if kind == "journal":
         return JournalStorage(Journal(folder / "study.journal"))
-    if kind == "sqlite":
-        return RDBStorage(f"sqlite:///{folder / 'study.db'}", engine_kwargs={"connect_args": {"timeout": WAIT}})
-    raise InputError(f"hydra.sweeper.storage={kind}: must be journal (a file, the default) or sqlite.")
+    return RDBStorage(f"sqlite:///{folder / 'study.db'}", engine_kwargs={"connect_args": {"timeout": WAIT}})
 
 
 def open_study(storage: BaseStorage, directions: Sequence[Any] | None = None) -> optuna.Study:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mmdx.configuration import check_config, refuse_unknown, resolved
 from mmdx.errors import InputError
-from mmdx.sweep.folder import keep_first_config, settled_folder
+from mmdx.sweep.folder import STUDY, keep_first_config, settled_folder
 from mmdx.sweep.objectives import SCORE, check_metric, check_names, read_objectives
 from mmdx.sweep.outcome import DiskFault, Outcome, lock_of, read_outcome
 from mmdx.sweep.space import Choice, Space, read_space
@@ -76,6 +76,9 @@ class Sweep:
             if type(settings.get(key)) is not int or settings[key] < least:
                 raise InputError(f"hydra.sweeper.{key}={settings.get(key)}: must be a whole number, {least} or more.")
         sweep._check_sampler()
+        from mmdx.sweep.storage import check_storage
+
+        check_storage(settings.get("storage"))
         first = sweep._check_jobs()
         sweep.folder = settled_folder(config, str(given["dir"]), sweep.described())
         if first is not None:
@@ -91,8 +94,17 @@ class Sweep:
         """Run trials until there are as many as asked for, together with every other process on the same study; returns the best values.
 
         Raises:
-            InputError: where every trial failed.
+            InputError: where every trial failed, or the folder was removed in the meantime.
         """
+        try:
+            return self._run()
+        except FileNotFoundError:
+            if (self.folder / STUDY).exists():
+                raise
+            told = "was removed while the sweep was at work; remove what was written there since, and begin again by the same command"
+            raise InputError(f"{self.folder}: {told}.") from None
+
+    def _run(self) -> Any:
         from mmdx.sweep.shared import ALIKE, SharedStudy, shared
         from mmdx.sweep.summary import sum_up
 

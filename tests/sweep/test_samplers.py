@@ -1,15 +1,23 @@
 """Every sampler stays in its space, and what it tries is a function of (seed, number, trials before), whichever process asks."""
 
 import itertools
+import os
+import pickle
+import warnings
 
+import numpy as np
+import optuna
 import pytest
 from here import ROOT
 from omegaconf import OmegaConf
+from optuna.distributions import FloatDistribution
+from optuna.samplers import CmaEsSampler
 from toy_app import value
 
 from mmdx.errors import InputError
 from mmdx.sweep.outcome import Outcome
-from mmdx.sweep.samplers import check_sampler, pruner_of, sampler_for
+from mmdx.sweep.plots import importances
+from mmdx.sweep.samplers import CmaEs, check_sampler, pruner_of, sampler_for
 from mmdx.sweep.shared import SharedStudy, shared
 from mmdx.sweep.space import read_space
 
@@ -99,3 +107,49 @@ def test_a_wrong_sampler_gets_one_sentence(given, says):
 def test_a_wrong_pruner_gets_one_sentence():
     with pytest.raises(InputError, match=r"hydra\.sweeper\.pruner\.warmup: MedianPruner has no such argument"):
         pruner_of({"_target_": "optuna.pruners.MedianPruner", "warmup": 1})
+
+
+class Evil:
+    def __reduce__(self):
+        return (os.mkdir, (os.environ["EVIL_FOLDER"],))
+
+
+@pytest.mark.parametrize("target", ["mmdx.sweep.samplers.CmaEs", "optuna.samplers.CmaEsSampler"])
+def test_the_state_of_cmaes_in_a_strangers_study_makes_nothing_else(tmp_path, monkeypatch, target):
+    monkeypatch.setenv("EVIL_FOLDER", str(tmp_path / "ran"))
+    space = read_space({}, NUMBERS)
+    own = settings("cmaes", n_startup_trials=1, _target_=target)
+    study = SharedStudy(tmp_path, "journal", space, own, {"val/score": "maximize"}, 6)
+    for number in range(4):
+        (claim,) = study.claim(1)
+        if number == 3:
+            trial = study.study.get_trials(deepcopy=False)[3]
+            study.storage.set_trial_system_attr(trial._trial_id, "cma:optimizer:0", pickle.dumps(Evil()).hex())
+        study.tell(claim.number, Outcome("COMPLETE", {"val/score": float(number)}))
+    with pytest.raises(InputError, match=r"the study's state of CMA-ES names \w+.mkdir: refused; nothing of it was run"):
+        study.claim(1)
+    assert not (tmp_path / "ran").exists()
+    study.close()
+
+
+@pytest.mark.parametrize("variant", [{}, {"use_separable_cma": True}, {"with_margin": True}])
+def test_cmaes_tries_what_optunas_tries(variant):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own, optunas = (optuna.create_study(sampler=kind(seed=1, n_startup_trials=1, **variant)) for kind in (CmaEs, CmaEsSampler))
+        for study in (own, optunas):
+            study.optimize(lambda trial: (trial.suggest_float("x", -1, 1) - 0.3) ** 2 + trial.suggest_int("y", 0, 5), n_trials=20)
+    assert [trial.params for trial in own.trials] == [trial.params for trial in optunas.trials]
+
+
+def test_importances_are_those_of_the_end_that_is_looked_for():
+    rng = np.random.default_rng(0)
+    studies = [optuna.create_study(directions=ways) for ways in (["maximize"], ["maximize", "minimize"])]
+    for _ in range(60):
+        x, y = rng.uniform(size=2)
+        score = 10 * x if x > 0.9 else y  # what is high is x's doing, what is low y's
+        for study, values in zip(studies, ([score], [score, 0.0]), strict=True):
+            known = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
+            study.add_trial(optuna.trial.create_trial(params={"x": x, "y": y}, distributions=known, values=values))
+    one, several = (importances(study) for study in studies)
+    assert one == pytest.approx(several) and one["x"] > one["y"]
