@@ -18,7 +18,7 @@ from mmdx.data.masking import read_masks
 from mmdx.errors import InputError
 from mmdx.files import write_text
 from mmdx.kept_config import read_config
-from mmdx.run import CONFIG, finish
+from mmdx.run import CONFIG, check_ranks, finish
 
 if TYPE_CHECKING:
     from mmdx.cells import Cell
@@ -40,6 +40,7 @@ def evaluate(cfg: DictConfig) -> None:
     Raises:
         InputError: where the run cannot be read, or the data has not its modalities.
     """
+    check_ranks(1)
     if OmegaConf.is_missing(cfg, "run"):
         raise InputError("run: not given; name the folder of a finished run, as in run=runs/xray_text/2026-01-31_12-00-00.")
     source = run_in(str(cfg.run), f"run={cfg.run}")

@@ -26,10 +26,11 @@ from mmdx.files import write_json, write_text
 from mmdx.runs.hardware import PeakMemory, hardware
 from mmdx.runs.packages import installed, lock
 from mmdx.runs.revision import changes, code_hash, plugins, revision
+from mmdx.sweep.outcome import Pruned
 from mmdx.timings import start_clock, timings
 
 RECORD, LOCK, DIFF = "provenance.json", "requirements.lock", "changes.diff"
-RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
+RUNNING, FINISHED, FAILED, STOPPED, PRUNED = "running", "finished", "failed", "stopped", "pruned"
 SEEDS = ("seed", "seeds", "split.seed", "data.seed")
 
 
@@ -121,7 +122,7 @@ def recorded(folder: Path, cfg: DictConfig, choices: Mapping[str, str] | None = 
     try:
         yield record
     except Exception as fault:
-        record.fail(FAILED, fault)
+        record.fail(PRUNED if isinstance(fault, Pruned) else FAILED, fault)
         raise
     except BaseException as fault:
         record.fail(STOPPED, fault)

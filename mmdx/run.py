@@ -31,6 +31,7 @@ HASH = "config.sha256"
 """Of a run's config, by which ``resume=auto`` finds the run."""
 FREE = ("resume", "evaluation.", "trainer.devices", "trainer.accelerator", "data.num_workers", "data.cache", "cache.", "logger.", "training.save_")
 """Keys, or what they begin with, that may be others when a run goes on: what only steers loading, devices, checkpoints or reporting."""
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 FOLDER = "MMDX_RUN_FOLDER"
 """Environment variable that tells the further processes of a run its folder."""
 
@@ -43,6 +44,7 @@ def run(cfg: DictConfig) -> float | None:
     """
     cfg = resolved(cfg)
     check_config(cfg)
+    check_ranks(select(cfg, "trainer.devices", 1), select(cfg, "trainer.num_nodes", 1), select(cfg, "trainer.accelerator", "auto"))
     state_masks(cfg)
     folder, resume = run_folder(cfg)
     with alone_in(folder):
@@ -179,7 +181,27 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
 
 def _is_further() -> bool:
     """Whether this process was begun to share a run with a first one."""
-    return any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return any(os.environ.get(name, "0") != "0" for name in RANKS)
+
+
+def check_ranks(devices: Any, nodes: Any = 1, accelerator: Any = "auto") -> None:
+    """Refuse to be a further process of a run that has one: it would write where the first does, and look at nothing first.
+
+    Raises:
+        InputError: naming the variable that says so.
+    """
+    if nodes != 1 or not _is_further():
+        return
+    if devices in ("auto", -1, "-1"):
+        import torch
+
+        devices = torch.accelerator.device_count() if accelerator != "cpu" and torch.accelerator.is_available() else 1
+    if str(devices) == "1":
+        name = next(name for name in RANKS if os.environ.get(name, "0") != "0")
+        raise InputError(
+            f"{name}={os.environ[name]} in the environment: says that this is a further process of a run, but on one device and "
+            f"one node it has one; unset {name}, start one task, or say trainer.devices and trainer.num_nodes."
+        )
 
 
 def begun_before(cfg: DictConfig, root: Path, apart: Path) -> Path | None:

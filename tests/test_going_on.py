@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from mmdx.cells import listed_cells
 from mmdx.errors import InputError
 from mmdx.evaluate import source_validation
-from mmdx.run import check_same, read_results
+from mmdx.run import check_ranks, check_same, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["+experiment=fusion_missing", "data.samples=120", "trainer.max_epochs=2", "logger=none", "evaluation.resamples=50"]
@@ -164,3 +164,23 @@ def test_damaged_predictions_of_a_source_are_named(tmp_path):
     (tmp_path / "predictions.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"predictions.parquet: damaged, not predictions that a run writes"):
         source_validation(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
+def test_a_stray_rank_is_refused_and_writes_nothing(monkeypatch, name):
+    monkeypatch.setenv(name, "1")
+    for devices, nodes in ((2, 1), (1, 2)):
+        check_ranks(devices, nodes)
+    for devices in (1, "auto"):
+        with pytest.raises(InputError, match=f"{name}=1 in the environment: says that this is a further process of a run, but on one device"):
+            check_ranks(devices, accelerator="cpu")
+
+
+def test_a_command_with_a_stray_rank_leaves_a_finished_run_as_it_is(tmp_path, monkeypatch):
+    run = ["+experiment=fusion_missing", "data.samples=60", "trainer.max_epochs=1", "logger=none", "evaluation.resamples=5", "hydra.run.dir=run"]
+    assert train(*run, cwd=tmp_path)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file() and path.suffix in (".ckpt", ".json", ".parquet")}
+    monkeypatch.setenv("RANK", "1")
+    code, _, err = train(*run, "seed=5", cwd=tmp_path)
+    assert code == 1 and err.startswith("error: RANK=1 in the environment") and err.count("\n") == 1
+    assert all(path.read_bytes() == content for path, content in before.items())

@@ -141,7 +141,7 @@ class _Unreadable(Exception):
 
 def _state(run: Run, folder: Path) -> tuple[str, str]:
     said = run.record.get("state")
-    if said in ("failed", "stopped"):
+    if said in ("failed", "stopped", "pruned"):
         return said, str(run.record.get("fault", ""))
     if said == "running" or not run.metrics:
         return UNFINISHED, ""

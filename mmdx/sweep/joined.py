@@ -28,9 +28,14 @@ class RunsJoined(Callback):
         from mmdx.errors import InputError
 
         try:
-            join_runs(Path(str(config.hydra.sweep.dir)))
-        except InputError as fault:
-            print(f"runs together: {fault}")
+            made = join_runs(Path(str(config.hydra.sweep.dir)))
+        except (InputError, OSError) as fault:
+            print(f"joined: {fault}")
+            return
+        if not made:
+            print("joined: no two finished runs differ in seed or fold alone, so there is nothing to join.")
+        elif len(made) > 1 and "optuna" in str(config.hydra.sweeper._target_):
+            print("best.yaml is of the best single run, the luck of its seed or fold included; settings are compared by the joined results.")
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,14 @@ def join_runs(sweep: Path) -> list[Path]:
 
     A result is ``SWEEP/joined`` with ``config.yaml``, ``predictions.parquet`` (columns ``seed``, ``fold``) and ``metrics.json``, as of one run
     with ``seeds`` and all these folds; where the sweep varies more there is one for each setting, ``SWEEP/joined-RUN``, called after its first run.
-    A seed that has not all folds that others have is left out.
+    A seed that has not all folds that others have is left out, and so are runs that have not finished, with a word. Joined results of an earlier
+    time that are none any more are removed.
 
     Raises:
         InputError: where the runs of a setting were made on different data.
     """
+    import shutil
+
     import pandas as pd
     from omegaconf import OmegaConf
 
@@ -79,6 +87,8 @@ def join_runs(sweep: Path) -> list[Path]:
     from mmdx.evaluation.table import print_results
     from mmdx.files import write_atomically, write_text
 
+    if unfinished := [path.name for path in numbered(sweep) if not (path / "metrics.json").exists()]:
+        print(f"joined: without {', '.join(unfinished)}, which did not finish.")
     groups, made = runs_by_setting(sweep), []
     for parts in groups:
         folder, runs = sweep / ("joined" if len(groups) == 1 else f"joined-{parts[0].folder.name}"), [part.folder for part in parts]
@@ -98,7 +108,15 @@ def join_runs(sweep: Path) -> list[Path]:
         print(f"{', '.join(told)} together ({', '.join(run.name for run in runs)}): {folder}")
         print_results(score_folder(folder, **settings))
         made.append(folder)
+    for path in [*sweep.glob("joined"), *sweep.glob("joined-*")]:
+        if path not in made and (path / "config.yaml").exists():
+            shutil.rmtree(path)
     return made
+
+
+def numbered(sweep: Path) -> list[Path]:
+    """Folders of a sweep's runs, in the order of their numbers."""
+    return sorted((path for path in sweep.iterdir() if path.name.isdigit() and path.is_dir()), key=lambda path: int(path.name))
 
 
 def _different(values: Iterable[int | None]) -> list[int]:
@@ -109,12 +127,22 @@ def runs_by_setting(sweep: Path) -> list[list[Part]]:
     """Finished runs that differ in ``seed`` and ``split.fold`` alone, in the order of seeds and folds, where there are two or more of a setting."""
     from omegaconf import DictConfig, OmegaConf
 
+    from mmdx.errors import InputError
+    from mmdx.kept_config import read_config
+
     found: dict[str, dict[tuple[int, int], Part]] = {}
-    for path in sorted(sweep.glob("*/config.yaml"), key=lambda path: (len(path.parent.name), path.parent.name)):
-        cfg = OmegaConf.load(path)
-        if not isinstance(cfg, DictConfig) or not (path.parent / "metrics.json").exists() or cfg.get("seed") is None:
+    for folder in numbered(sweep):
+        if not (folder / "metrics.json").exists():
             continue
-        part, plain = Part(path.parent, cfg), OmegaConf.merge(cfg, {"resume": None})
+        try:
+            cfg = read_config(folder / "config.yaml")
+        except InputError as fault:
+            print(f"joined: without {folder.name}: {fault}")
+            continue
+        if cfg.get("seed") is None:
+            continue
+        part, plain = Part(folder, cfg), OmegaConf.merge(cfg, {"resume": None})
+        assert isinstance(plain, DictConfig)
         if part.seed is not None:
             plain.seed = None
         if part.fold is not None:

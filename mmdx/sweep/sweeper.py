@@ -176,6 +176,8 @@ class Sweep:
                     head, colon, rest = str(fault).partition(": ")
                     at = any(head.startswith(f"{key.lstrip('+')}=") for key in numbers)
                     raise InputError(f"{head}, an end of its range{colon}{rest}" if at else str(fault)) from None
+                if cfg.get("seeds") and "seed" in self.space.parameters:
+                    raise InputError(f"seed: is not read where seeds={cfg.seeds} is given; vary one of the two.")
                 self._check_metrics(cfg)
                 first = first or cfg
         return first

@@ -115,6 +115,7 @@ def test_pruning_ends_trials_that_fall_behind(tmp_path, pruner):
     for number in table.loc[table["state"] == "PRUNED", "number"]:
         assert not (sweep / str(number) / "predictions.parquet").exists()
         assert json.loads((sweep / str(number) / "outcome.json").read_text())["state"] == "PRUNED"
+        assert json.loads((sweep / str(number) / "provenance.json").read_text())["state"] == "pruned"
 
 
 def test_a_sweep_whose_config_was_edited_is_not_gone_on_with(tmp_path, capsys):
@@ -159,6 +160,19 @@ def test_a_sweep_over_folds_is_the_run_of_all_folds(tmp_path):
     assert cfg.split.fold == [0, 1] and cfg.seeds == [0, 1]
 
 
+def test_what_is_not_joined_is_said_and_what_is_no_result_any_more_goes(tmp_path, capsys):
+    for number, seed in enumerate((0, 1, 2)):
+        finished(tmp_path / str(number), seed)
+    (tmp_path / "2" / "config.yaml").write_text("[")
+    for name in ("3", "joined-1", "joined_by_me"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "joined-1" / "config.yaml").write_text("")
+    assert [path.name for path in join_runs(tmp_path)] == ["joined"]
+    said = capsys.readouterr().out
+    assert "joined: without 3, which did not finish." in said and f"joined: without 2: {tmp_path}/2/config.yaml: not a config (line 1" in said
+    assert not (tmp_path / "joined-1").exists() and (tmp_path / "joined_by_me").exists()
+
+
 def test_a_fold_that_is_not_there_is_named(tmp_path):
     split = Chosen(KFold(folds=3), [0, 3])
     table = pd.DataFrame({"sample_id": [f"s{k}" for k in range(30)], "patient_id": None, "site": None, "target": np.arange(30) % 2})
@@ -168,8 +182,8 @@ def test_a_fold_that_is_not_there_is_named(tmp_path):
 
 def finished(folder, seed, fold=None, lr=0.1):
     folder.mkdir()
-    split = "" if fold is None else f"split: {{fold: {fold}}}\n"
-    (folder / "config.yaml").write_text(f"seed: {seed}\nseeds: null\nresume: null\nlr: {lr}\n{split}")
+    parts = {key: {} for key in ("data", "encoders", "fusion", "task", "training")} | {"split": {"fold": fold}}
+    OmegaConf.save({"seed": seed, "seeds": None, "resume": None, "lr": lr} | parts, folder / "config.yaml")
     (folder / "metrics.json").write_text("{}")
     (folder / "data.json").write_text("{}")
     rows = [{"sample_id": f"s{k}-{fold}", "patient_id": f"p{k}-{fold}", "split": "test", "modalities": "image", "ablation": "offered",
