@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -78,6 +79,19 @@ def make(node: DictConfig, key: str, slot: str, partial: bool = False, **argumen
     Raises:
         InputError: where the class doesn't exist, isn't what the slot takes, or refuses its arguments.
     """
+    check_fits(node, key, slot)
+    try:
+        return instantiate(node, _convert_="all", _partial_=partial, **arguments)
+    except InstantiationException as fault:
+        raise InputError(_reason(fault, key, node["_target_"])) from fault
+
+
+def check_fits(node: DictConfig, key: str, slot: str) -> None:
+    """Check that what a config node describes is what a slot takes, without making it.
+
+    Raises:
+        InputError: where the class doesn't exist or isn't that, or a setting is of another kind.
+    """
     accepts, words = CONTRACTS[slot]
     for place, target in named_targets(OmegaConf.to_container(node, resolve=False), ""):
         kind = _class(target, f"{key}.{place}" if place else key)
@@ -86,10 +100,6 @@ def make(node: DictConfig, key: str, slot: str, partial: bool = False, **argumen
     if "_target_" not in node:
         raise InputError(f"{key}: has no _target_; it needs the class of {words}.")
     check_kinds(get_class(node["_target_"]), node, key)
-    try:
-        return instantiate(node, _convert_="all", _partial_=partial, **arguments)
-    except InstantiationException as fault:
-        raise InputError(_reason(fault, key, node["_target_"])) from fault
 
 
 KINDS: dict[type, tuple[Callable[[Any], bool], str]] = {
@@ -126,10 +136,11 @@ def check_kinds(kind: type, node: DictConfig, key: str) -> None:
 
 
 def _class(target: str, key: str) -> type:
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # where Hydra tells what is told here
     try:
         kind = get_class(target)
     except Exception as fault:
-        raise InputError(f"{key}._target_={target}: no such class ({str(fault).splitlines()[0]}).") from None
+        raise InputError(f"{key}._target_={target}: no such class ({' '.join(str(fault).split())}).") from None
     if not any(f"{kind.__module__}.".startswith(f"{package}.") for package in allowed_packages()):
         raise InputError(f"{key}._target_={target}: refused; it is {kind.__module__}.{kind.__qualname__}, which is not a part.")
     return kind
@@ -241,6 +252,9 @@ def training_plan(cfg: DictConfig) -> TrainingPlan:
     optimizer, training = cfg.optimizer.copy(), cfg.training
     with open_dict(optimizer):
         lr, weight_decay = optimizer.pop("lr"), optimizer.pop("weight_decay", 0.0)
+    for group, slot in (("callbacks", "callback"), ("logger", "logger")):  # are made for each model, when it is trained
+        for name, node in (cfg.get(group) or {}).items():
+            check_fits(node, f"{group}.{name}", slot)
     return TrainingPlan(
         optimizer=_optimizer(optimizer, lr, weight_decay),
         lr=lr,

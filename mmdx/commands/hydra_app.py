@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sys
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mmdx.errors import InputError
 
 if TYPE_CHECKING:
-    from hydra.errors import HydraException
     from omegaconf import DictConfig, ListConfig
+
+    from mmdx.stopping import Stopped
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EFBIG)
 """Faults of the disk, and not of a program."""
@@ -44,6 +43,7 @@ def composed(overrides: list[str], check: bool = True, fusion: DictConfig | List
     from omegaconf import open_dict
 
     from mmdx.configuration import check_config, resolved
+    from mmdx.hydra_faults import refused
 
     try:
         with initialize_config_dir(config_folder(), version_base="1.3"):
@@ -60,12 +60,20 @@ def composed(overrides: list[str], check: bool = True, fusion: DictConfig | List
 
 
 def hydra_command(job: Callable[[], Any]) -> None:
-    """Run what ``hydra.main`` made; what Hydra or Slurm refuses ends it with one sentence and exit code 1, and not as Hydra tells it."""
+    """Run what ``hydra.main`` made; what Hydra or Slurm refuses ends it with one sentence and exit code 1, and not as Hydra tells it. A signal that
+    comes while others do the work, as the processes of a sweep, ends them too.
+    """
     from hydra.errors import HydraException
+
+    from mmdx.hydra_faults import refused
+    from mmdx.stopping import Stopped, stopping_on_signals
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # leaves the telling to those who call it
     try:
-        job()
+        with stopping_on_signals():
+            job()
+    except Stopped as stopped:
+        _end(stopped, "the same command with resume=auto goes on with the runs that were begun, from their last checkpoints")
     except HydraException as fault:
         told = refused(fault)
     except Exception as fault:
@@ -78,43 +86,32 @@ def hydra_command(job: Callable[[], Any]) -> None:
     sys.exit(1)
 
 
-def refused(fault: HydraException) -> str:
-    """What Hydra's own fault says, in one sentence."""
-    from hydra.errors import MissingConfigException, OverrideParseException
-
-    said = str(fault.__cause__ or fault).partition("\nConfig search path")[0].splitlines()
-    lines = [line for line in said if not line.startswith(("See https:", "Error parsing"))] or [type(fault).__name__]
-    if isinstance(fault, MissingConfigException) and fault.options:
-        group, _, name = str(fault.missing_cfg_file).rpartition("/")
-        near = get_close_matches(name, fault.options, 1)
-        return f"{group}={name}: no such config{f'; did you mean {near[0]}?' if near else ';'} {group} has {', '.join(fault.options)}."
-    if isinstance(fault, OverrideParseException):
-        grammar = "https://hydra.cc/docs/advanced/override_grammar/basic"
-        return f"{fault.override}: Hydra can't read it ({lines[0]}); see {grammar}, and quote it for the shell."
-    if found := re.match(r"Could not override '(.+)'", str(fault)):
-        return f"{found[1]}: no such key; look at --help for those that there are, and write +{found[1]}=VALUE to add one."
-    return " ".join(" ".join(lines).split())
-
-
 def telling(job: Callable[[], Any], going_on: str = "resume= goes on with what was trained") -> Any:
     """Run a job; a fault of the input or of the disk ends it with one sentence and exit code 1, a signal with one, which says how it goes on, and
     128 + its number, as shells count.
     """
-    from mmdx.stopping import Stopped, requeue, stopping_on_signals
+    from mmdx.stopping import Stopped, stopping_on_signals
 
     try:
         with stopping_on_signals():
             return job()
     except Stopped as stopped:
-        told = requeue(stopped.signum)
-        print(f"{stopped}; {going_on}{f'; {told}' if told else ''}.", file=sys.stderr)
-        sys.exit(128 + stopped.signum)
+        _end(stopped, going_on)
     except (InputError, OSError) as fault:
         print(f"error: {sentence(fault)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         sys.exit(130)
+
+
+def _end(stopped: Stopped, going_on: str) -> NoReturn:
+    """End a process that was told to, its job put into the queue again where that was announced."""
+    from mmdx.stopping import requeue
+
+    told = requeue(stopped.signum)
+    print(f"{stopped}; {going_on}{f'; {told}' if told else ''}.", file=sys.stderr)
+    sys.exit(128 + stopped.signum)
 
 
 def sentence(fault: InputError | OSError) -> str:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mmdx.configuration import check_config, refuse_unknown, resolved
 from mmdx.errors import InputError
+from mmdx.hydra_faults import refused
 from mmdx.sweep.folder import STUDY, keep_first_config, settled_folder
 from mmdx.sweep.objectives import SCORE, check_metric, check_names, read_objectives
 from mmdx.sweep.outcome import DiskFault, Outcome, lock_of, read_outcome
@@ -152,21 +153,25 @@ class Sweep:
         return {"resume", "callbacks", "fusion", "task"} <= set(self.config)
 
     def _check_jobs(self) -> DictConfig | None:
-        """Compose a job at either end of the space and look up every member of a config group, so that a misspelt name, or an end that is out of
-        bounds, is found before any trial; of mmdx's own runs the first one's config.
+        """Compose a job at either end of the space and with every choice, and look up every member of a config group, so that a misspelt name, or a
+        value that is out of bounds, is found before any trial; of mmdx's own runs the first one's config.
         """
         first = None
-        loader = self.context.config_loader
+        loader, groups = self.context.config_loader, set()
         for key, parameter in self.space.parameters.items():
             if isinstance(parameter, Choice):
                 group = key.lstrip("+").split("@")[0]
                 known = loader.get_group_options(group) if "." not in group else []
+                groups |= {key} if known else set()
                 for option in parameter.options:
                     if known and option not in known:
                         raise InputError(f"{key}={option}: no such {group}; there are {', '.join(known)}.")
         numbers = [key for key, parameter in self.space.parameters.items() if not isinstance(parameter, Choice)]
-        for end in ("low", "high") if numbers else ("low",):
-            values = {key: part.options[0] if isinstance(part, Choice) else getattr(part, end) for key, part in self.space.parameters.items()}
+        low, high = ({key: part.options[0] if isinstance(part, Choice) else getattr(part, end) for key, part in self.space.parameters.items()}
+                     for end in ("low", "high"))  # fmt: skip
+        single = {key: part for key, part in self.space.parameters.items() if isinstance(part, Choice) and key not in groups}
+        tried = [low, *([high] if numbers else []), *(low | {key: option} for key, part in single.items() for option in part.options[1:])]
+        for values in tried:
             cfg = self.composed(values)
             if self._is_mmdx:
                 try:
@@ -201,7 +206,7 @@ class Sweep:
         try:
             cfg = self.context.config_loader.load_sweep_config(self.config, self.space.overrides(values))
         except HydraException as fault:
-            raise InputError(f"hydra/sweeper=optuna: {' '.join(str(fault.__cause__ or fault).split())}") from None
+            raise InputError(refused(fault)) from None
         with read_write(cfg), open_dict(cfg):
             del cfg["hydra"]
         return cfg
