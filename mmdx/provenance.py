@@ -175,7 +175,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = None
-    if not isinstance(found, dict):
+    nested = ("hardware", "seeds", "choices", "packages", "revision", "timings", "config")
+    if not isinstance(found, dict) or any(not isinstance(found.get(key) or {}, dict) for key in nested):
         raise InputError(f"{path}: cannot be read, so it isn't known what the run was done with.")
     return found
 

@@ -55,7 +55,9 @@ def _run(cfg: DictConfig, folder: Path, resume: bool) -> float | None:
     if resume and (folder / METRICS).exists():
         check_same(cfg, folder / CONFIG)
         read_results(folder)
-        print(f"{folder}: this run is finished; nothing to do.")
+        kept = select(read_config(folder / CONFIG), "evaluation.resamples", None)
+        other = "" if kept == cfg.evaluation.resamples else f" It was scored with {kept} resamples; mmdx score {folder} scores it anew."
+        print(f"{folder}: this run is finished; nothing to do.{other}")
         return None
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # its own keeps tens of MiB of what it once held

@@ -184,3 +184,28 @@ def test_a_command_with_a_stray_rank_leaves_a_finished_run_as_it_is(tmp_path, mo
     code, _, err = train(*run, "seed=5", cwd=tmp_path)
     assert code == 1 and err.startswith("error: RANK=1 in the environment") and err.count("\n") == 1
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+@pytest.mark.parametrize("word", ["+logger.x={_target_: pytorch_lightning.loggers.CSVLoggerr}", "+callbacks.x={_target_: mmdx.errors.InputError}"])
+def test_a_class_that_is_no_logger_or_callback_is_found_before_the_data_is_read(tmp_path, word):
+    code, _, err = train(*QUICK, word, "hydra.run.dir=run", cwd=tmp_path)
+    assert code == 1 and err.count("\n") == 1 and "._target_=" in err
+    assert not (tmp_path / "run" / "data.json").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_in_processes_that_is_told_to_stop_ends_them_and_goes_on(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = ["-m", *QUICK, "trainer.max_epochs=300", "training.stack=false", "seed=0,1", "resume=auto", "hydra.sweep.dir=sweep",
+             "hydra/launcher=processes", "hydra.launcher.n_jobs=2"]  # fmt: skip
+    started = train(*words, cwd=tmp_path, wait=False)
+    runs = [tmp_path / "sweep" / name for name in "01"]
+    until(lambda: all((run / "models.json").exists() for run in runs), started)
+    started.terminate()
+    _, err = started.communicate(timeout=100)
+    assert started.returncode == 143 and err.splitlines()[-1].startswith("stopped by SIGTERM; the same command with resume=auto goes on")
+    for run in runs:
+        with FileLock(run / ".lock", timeout=10):  # nobody works there any more
+            assert not (run / "metrics.json").exists()
+    code, _, err = train(*words, cwd=tmp_path)
+    assert code == 0 and all((run / "metrics.json").exists() for run in runs), err[-2000:]

@@ -156,6 +156,7 @@ WRONG = {
     "a config that is broken": (lambda old: (old / "config.yaml").write_text("seed: [1\n"), [], "config.yaml: not a config (line 2: "),
     "an evaluation": (lambda old: (old / "models.json").unlink(), [], "holds no trained models"),
     "a record that is no JSON": (lambda old: (old / "provenance.json").write_text("{"), [], "provenance.json: cannot be read"),
+    "a record of other kinds": (lambda old: (old / "provenance.json").write_text('{"hardware": 5}'), [], "provenance.json: cannot be read"),
     "a config that is none": (lambda old: (old / "config.yaml").write_text("- 1\n"), [], "not the config of a run"),
     "a folder that is taken": (lambda old: None, ["--out", "."], "already holds something"),
     "a tolerance below 0": (lambda old: None, ["--tolerance", "-1"], "must be a number, 0 or more"),

@@ -57,7 +57,10 @@ def job(chosen: argparse.Namespace) -> None:
     if chosen.export:
         from mmdx.runs.export import export
 
-        export(runs, Path(chosen.export).expanduser())
+        try:
+            export(runs, Path(chosen.export).expanduser())
+        except OSError as fault:
+            raise InputError(f"--export {chosen.export}: cannot be written ({fault.strerror or fault}); name another file.") from None
     if chosen.json:
         import json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ def write_best(sweep: Sweep, trial: FrozenTrial, only: bool) -> Path:
     assert isinstance(config, dict)
     config |= {key: None for key in OUTSIDE if key in config}
     values = ", ".join(f"{name} {value:.6g}" for name, value in zip(sweep.objectives, trial.values, strict=True))
-    command = f"python train.py --config-dir {sweep.folder} --config-name {stem}"
+    command = f"python train.py --config-dir {shlex.quote(str(sweep.folder))} --config-name {stem}"
     head = f"# Trial {trial.number} of a sweep: {values} on the validation rows.\n#\n#   {command}\n"
     path: Path = sweep.folder / f"{stem}.yaml"
     write_text(path, head + OmegaConf.to_yaml(OmegaConf.create(config | {"hydra": _hydra(sweep)})))

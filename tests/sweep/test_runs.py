@@ -213,6 +213,11 @@ def test_a_seed_without_all_folds_is_left_out(tmp_path, capsys):
     (("optimizer.lrr=1,2",), "optimizer.lrr"),
     (("optimizer.lr=-1,1",), "optimizer.lr=-1: must be greater than 0."),
     (("seed=0,1", "+sweep/fusion=gatd"), "gatd"),
+    (("seed=0,4294967296",), "seed=4294967296: must be a whole number from 0 to 4294967295."),
+    (("seed=0,1", "seeds=[0,1]"), "seed: is not read where seeds=[0, 1] is given; vary one of the two."),
+    (("seed=0,1", "hydra.sweeper.storage=postgres"), "hydra.sweeper.storage=postgres: must be journal (a file, the default) or sqlite."),
+    (("+hydra.sweeper.params={training.modality_dropout: {low: 0, high: 1}}",), "training.modality_dropout=1, an end of its range: must be"),
+    (("seed=0,1", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler._target_=optuna.samplers.BruteForceSampler"), "use hydra/sweeper/sam"),
     (("seed=0,1", "hydra.sweeper.objectives={test/auroc: maximize}"), "Test rows choose nothing."),
     (("seed=0,1", "hydra/sweeper/pruner=median", "hydra.sweeper.objectives={val/auroc: maximize, latency_ms: minimize}"), "prunes by val/score"),
 ])  # fmt: skip
