@@ -1,15 +1,15 @@
 """Every fusion on cohorts whose optimum is known, and on real films and notes: one table of what each finds, how sure that is, and what it costs.
 
-    python scripts/fusion_benchmark.py --out benchmarks/fusion [--seeds 10] [--tune 8] [--cohorts synergy,missing] [--covid ROOT]
+    python scripts/fusion_benchmark.py --out benchmarks/fusion [--seeds 10] [--tune 0] [--cohorts synergy,missing] [--covid ROOT]
 
 Simulated cohorts are features of a perfect encoder (data=simulated_features), so what a fusion misses is its own. "synergy": two modalities that say
 nothing alone (experiment=fusion_synergy). "missing": both show one finding and one of their own, and each is missing in half of the patients
 (experiment=fusion_missing). covid-cxr, where its folder is given: films and notes by frozen pretrained encoders (experiment=xray_text_features
-data=covid_cxr). Each fusion is measured twice: with the default settings of its YAML, and tuned. For that every fusion and every baseline gets the
-same number of settings (--tune), the default first and the others drawn from its own space conf/sweep/fusion/NAME.yaml (of conf/sweep/heads.yaml
-where it has none), rates and decays the same draws for all. Each is trained with one seed; the one with the best AUROC on validation rows is trained
-with all seeds. Test rows choose nothing. Seeds are trained at once where that is faster, fusions spread over processes, and the same command goes on
-after a kill.
+data=covid_cxr). Each fusion is measured with the default settings of its YAML and, with --tune 8, tuned as well. For that every fusion and every
+baseline gets the same number of settings, the default first and the others drawn from its own space conf/sweep/fusion/NAME.yaml (of
+conf/sweep/heads.yaml where it has none), rates and decays the same draws for all. Each is trained with one seed; the one with the best AUROC on
+validation rows is trained with all seeds. Test rows choose nothing. Seeds are trained at once where that is faster, fusions spread over processes,
+and the same command goes on after a kill.
 
 The table gives for each fusion the mean over seeds of the share of the optimum, (AUROC - 0.5) / (AUROC of the true posterior on the same rows - 0.5),
 with a 95 % interval over seeds (initialisation and order) and patients like those tested (DeLong); the cohort that is trained on is one, and so is
@@ -357,7 +357,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--tune", type=int, default=8, help="settings that are tried of each method; 0 leaves the tuning out (8)")
+    parser.add_argument("--tune", type=int, default=0, help="settings that are tried of each method, such as 8; 0 leaves the tuning out (0)")
     parser.add_argument("--cohorts", default="synergy,missing", help="of the simulated ones; '' for covid-cxr alone")
     parser.add_argument("--covid", help="the folder of covid-cxr")
     parser.add_argument("--fusions", default="all")
