@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "mmdx"
 ORDER = [
-    {"errors", "files", "kept_config", "stopping", "timings"},
+    {"errors", "files", "hydra_faults", "kept_config", "stopping", "timings"},
     {"types"},
     {"data", "encoders", "fusion", "strategies", "tasks", "simulate"},
     {"training"},
