@@ -86,6 +86,8 @@ def tune(run: Path, grid: list[str], inner: int, overrides: list[str], criterion
         raise InputError(f"{run}: already holds a run; choose another folder.")
     tried = combinations(grid)
     base = composed(overrides)
+    if OmegaConf.select(base, "split.fold") is not None:
+        raise InputError(f"split.fold={base.split.fold}: nested tuning goes over all folds; leave it out.")
     variants = [composed([*overrides, *changes]) for changes in tried]
     study = study_from(base, run)
     study.prepare()

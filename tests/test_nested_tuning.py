@@ -28,6 +28,11 @@ def test_what_changes_the_data_or_the_encoders_cannot_be_tuned(axis):
         combinations([axis])
 
 
+def test_a_single_fold_is_refused(tmp_path):
+    with pytest.raises(InputError, match="split.fold=0: nested tuning goes over all folds; leave it out."):
+        tune(tmp_path / "run", ["optimizer.lr=0.0001,0.003"], 2, [*SMALL, "split.fold=0"])
+
+
 @pytest.mark.slow
 def test_inner_models_never_see_the_outer_test_rows(tmp_path, monkeypatch):
     seen = []
