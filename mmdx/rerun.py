@@ -76,6 +76,10 @@ def rerun(given: str, out: str | None = None, tolerance: float = 1e-6) -> bool:
 
     if (source / STACKS).exists():  # heads that were trained at once are so again
         write_text(folder / STACKS, (source / STACKS).read_text(encoding="utf-8"))
+    for name, node in (cfg.get("logger") or {}).items():  # a server, which may be a stranger's, is told nothing of a repetition
+        if node.get("tracking_uri"):
+            print(f"logger.{name}.tracking_uri={node.tracking_uri}: not used; the repetition is logged in its own folder.")
+            node.tracking_uri = None
     do(study, cfg, then.get("choices") or {}, look)
     return _judge(source, folder, old, [*data, *found], tolerance)
 

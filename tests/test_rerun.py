@@ -86,6 +86,17 @@ def test_the_same_bits_here(run, tmp_path):
     assert json.loads((tmp_path / "again" / "provenance.json").read_text())["choices"]["fusion"] == "gated"
 
 
+def test_a_server_is_told_nothing_of_a_repetition(run, tmp_path):
+    pytest.importorskip("mlflow")
+    old = copy_of(run, tmp_path / "old")
+    config = OmegaConf.load(old / "config.yaml")
+    config.logger = {"mlflow": {"_target_": "mmdx.training.mlflow_logger.MLflow", "tracking_uri": "http://127.0.0.1:9"}}
+    OmegaConf.save(config, old / "config.yaml")
+    code, out, err = mmdx("rerun", old, folder=tmp_path)
+    assert code == 0, err[-2000:]
+    assert "logger.mlflow.tracking_uri=http://127.0.0.1:9: not used" in out and list((tmp_path / "old_rerun").glob("mlflow.db"))
+
+
 def test_every_change_is_named_and_the_results_are_not_the_same(run, tmp_path):
     old, data = copy_of(run, tmp_path / "old"), tmp_path / "data"
     shutil.copytree(run.parent / "data", data)
