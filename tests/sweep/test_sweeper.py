@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -220,3 +221,23 @@ def test_the_plug_in_imports_nothing_heavy():
     heavy = "('optuna', 'torch', 'pandas', 'mmdx.sweep.sweeper')"
     told = f"import sys, hydra_plugins.mmdx_optuna, mmdx.sweep.joined; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_folder_that_is_removed_half_way_is_named(tmp_path, capsys):
+    def removing(cfg):
+        shutil.rmtree(tmp_path / "mine")
+        return job(cfg)
+
+    with pytest.raises(SystemExit):
+        sweep_here(tmp_path, *SPACE, f"hydra.sweep.dir={tmp_path / 'mine'}", task=removing)
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path / 'mine'}: was removed while the sweep was at work; remove what was written") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("storage", "name", "content"), [("journal", "study.journal", b"no JSON\n"), ("sqlite", "study.db", b"no database" * 99)])
+def test_a_damaged_study_is_named(tmp_path, capsys, storage, name, content):
+    words = (*SPACE, f"hydra.sweep.dir={tmp_path / 'mine'}", f"hydra.sweeper.storage={storage}")
+    sweep_here(tmp_path, *words, "hydra.sweeper.n_trials=1")
+    (tmp_path / "mine" / name).write_bytes(content)
+    said = refusal(capsys, tmp_path, *words, "hydra.sweeper.n_trials=2")
+    assert f"{name}: damaged (" in said and "bring it back from a copy, or name another folder." in said
