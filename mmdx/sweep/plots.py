@@ -38,11 +38,15 @@ def write_plots(folder: Path, space: Space, objectives: Mapping[str, str], study
             figures[f"history{end}"] = _history(trials, k, name, way)
             figures[f"parallel{end}"] = _parallel(trials, k, name, way, space)
             if found := importances(study, k):
-                figures[f"importances{end}"] = _importances(found, name)
+                figures[f"importances{end}"] = _importances(found, name, len(trials))
         if len(objectives) == 2 and trials:
             figures["pareto"] = _pareto(trials, study.best_trials, list(objectives))
         for stem, figure in figures.items():
             write_text(folder / f"{stem}.svg", for_paper(svg_of(figure, f"sweep-{stem}")))
+
+
+OVER = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
+"""Behind words that lines run through."""
 
 
 def importances(study: optuna.Study, objective: int = 0) -> dict[str, float]:
@@ -59,6 +63,8 @@ def importances(study: optuna.Study, objective: int = 0) -> dict[str, float]:
 
 def _history(trials: Sequence[FrozenTrial], objective: int, name: str, way: str) -> Figure:
     """Values by trial, and the best so far."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(2.8)
     axes = figure.add_subplot()
     values = np.array([trial.values[objective] for trial in trials])
@@ -67,18 +73,19 @@ def _history(trials: Sequence[FrozenTrial], objective: int, name: str, way: str)
     axes.plot(numbers, values, "o", color=SERIES[0], markersize=4, label="trial")
     axes.step(numbers, best, where="post", color=SERIES[1], label="best so far")
     axes.set_xlabel("trial")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(name)
     axes.legend()
     grid(axes)
     return figure
 
 
-def _importances(found: Mapping[str, float], name: str) -> Figure:
+def _importances(found: Mapping[str, float], name: str, trials: int) -> Figure:
     figure = new_figure(0.9 + 0.32 * len(found))
     axes = figure.add_subplot()
     names = list(found)[::-1]
     axes.barh(names, [found[key] for key in names], color=SERIES[0], height=0.6)
-    axes.set_xlabel(f"share in {name}")
+    axes.set_xlabel(f"share in {name}, by {trials} trials")
     grid(axes, "x")
     return figure
 
@@ -97,9 +104,9 @@ def _parallel(trials: Sequence[FrozenTrial], objective: int, name: str, way: str
     for place, (_, parameter) in enumerate(space.parameters.items()):
         axes.axvline(place, color=MUTED, linewidth=0.8)
         for height, text in _ticks(parameter):
-            axes.annotate(text, (place, height), xytext=(3, 0), textcoords="offset points", fontsize=7, color=INK, va="center")
+            axes.annotate(text, (place, height), xytext=(3, 0), textcoords="offset points", fontsize=7, color=INK, va="center", bbox=OVER)
     for height, value in ((0.0, values.min()), (1.0, values.max())):
-        axes.annotate(f"{value:.4g}", (places[-1], height), xytext=(3, 0), textcoords="offset points", fontsize=7, color=INK, va="center")
+        axes.annotate(f"{value:.4g}", (places[-1], height), xytext=(3, 0), textcoords="offset points", fontsize=7, color=INK, va="center", bbox=OVER)
     axes.axvline(places[-1], color=MUTED, linewidth=0.8)
     _label(axes, [*space.parameters, name])
     return figure
