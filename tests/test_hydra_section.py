@@ -132,7 +132,7 @@ def test_what_hydra_refuses_is_one_sentence(words, told):
     assert str(fault.value).startswith(told) and "\n" not in str(fault.value)
 
 
-@pytest.mark.parametrize("words", [["fusion=gatd"], ["-m", "seed=0,1", "fusion=gatd"], ["--config-name", "nope"]])
+@pytest.mark.parametrize("words", [["fusion=gatd"], ["-m", "seed=0,1", "fusion=gatd"], ["--config-name", "nope"], ["hydra.run.dir=${nope}"]])
 def test_a_command_tells_it_without_a_trace(words, tmp_path):
     done = subprocess.run([sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True, cwd=tmp_path)
     (line,) = done.stderr.splitlines()

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 
 class WritableFolder(Callback):
@@ -16,14 +17,19 @@ class WritableFolder(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Look at ``hydra.run.dir``."""
-        _look("hydra.run.dir", config.hydra.run.dir)
+        _look("hydra.run.dir", config.hydra.run)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Look at ``hydra.sweep.dir``."""
-        _look("hydra.sweep.dir", config.hydra.sweep.dir)
+        _look("hydra.sweep.dir", config.hydra.sweep)
 
 
-def _look(key: str, given: str) -> None:
+def _look(key: str, node: DictConfig) -> None:
+    try:
+        given = str(node.dir)
+    except OmegaConfBaseException as fault:
+        print(f"error: {key}: {str(fault).splitlines()[0]}.", file=sys.stderr)
+        sys.exit(1)
     folder = Path(given).absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):

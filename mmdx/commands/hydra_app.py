@@ -64,6 +64,7 @@ def hydra_command(job: Callable[[], Any]) -> None:
     comes while others do the work, as the processes of a sweep, ends them too.
     """
     from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     from mmdx.hydra_faults import refused
     from mmdx.stopping import Stopped, stopping_on_signals
@@ -76,6 +77,8 @@ def hydra_command(job: Callable[[], Any]) -> None:
         _end(stopped, "the same command with resume=auto goes on with the runs that were begun, from their last checkpoints")
     except HydraException as fault:
         told = refused(fault)
+    except OmegaConfBaseException as fault:  # of Hydra's own part, which is resolved as it is needed
+        told = f"{fault.full_key or 'config'}: {str(fault).splitlines()[0]}."
     except Exception as fault:
         if not type(fault).__module__.startswith("submitit."):
             raise
