@@ -7,7 +7,8 @@ the first checkpoint of the unbroken run to some way behind the last, every chec
 resume=auto, ends it. The kills are dealt to the scenarios in turn. "end_to_end": film and note, two loader workers, augmentation, dropout and
 modality dropout, a checkpoint every step; "ddp": the same in two processes; "frozen_features": 12 heads with dropout on features of a perfect
 encoder, trained at once. Of each kill it is told what the last checkpoint says, and whether a file was half written; "last step or validation" is
-what lies between the checkpoint before an epoch's last step and that after its validation.
+what lies between the checkpoint before an epoch's last step and that after its validation. A run that had ended by then counts for nothing, and
+another moment is drawn.
 
 --plain does the same with PyTorch Lightning by itself: its own ModelCheckpoint every step, its own resume, a shuffling DataLoader with two
 workers whose augmentation draws from torch's global state. The table gives, for each, in how many of the kills the end was the same, and where
@@ -17,6 +18,7 @@ the kills came. Written to kill_benchmark.md and .json; kills that are recorded 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -93,6 +95,14 @@ def batches(folder: Path) -> int:
     return -(-model["samples"]["train"] // (cfg.data.batch_size * several))
 
 
+def ended(folder: Path, whole: Path) -> bool:
+    """Whether a run has all results, or of Lightning by itself all steps, of the whole one."""
+    if (whole / "metrics.json").exists():
+        return (folder / "metrics.json").exists()
+    steps = [max([torch.load(path, weights_only=True)["global_step"] for path in run.rglob("*.ckpt")], default=0) for run in (folder, whole)]
+    return steps[0] == steps[1]
+
+
 def difference(one: Path, other: Path) -> str:
     """What of two runs is not the same; "" for nothing."""
     names = sorted(path.relative_to(one) for path in one.rglob("*.ckpt"))
@@ -111,11 +121,14 @@ def difference(one: Path, other: Path) -> str:
 
 
 def killed(name: str, number: int, out: Path, whole: Path, first: float, last: float, end: float) -> dict[str, Any]:
-    """One kill, and what came of it."""
+    """One kill, and what came of it; a run that had nothing left to do by then is no kill, and another moment is drawn."""
     folder = out / f"{name}-{number}"
-    shutil.rmtree(folder, ignore_errors=True)
-    at = random.Random(f"{name} {number}").uniform(first, last + 0.3 * (end - last))
-    run(name, folder, at)
+    for attempt in itertools.count():
+        shutil.rmtree(folder, ignore_errors=True)
+        at = random.Random(f"{name} {number} {attempt}").uniform(first, last + 0.3 * (end - last))
+        run(name, folder, at)
+        if not ended(folder, whole):
+            break
     came = place(folder)
     run(name, folder)
     found = {"scenario": name, "number": number, "second": round(at, 2), "place": came, "differs": difference(whole, folder)}

@@ -82,7 +82,9 @@ def hydra_command(job: Callable[[], Any]) -> None:
     except Exception as fault:
         if not type(fault).__module__.startswith("submitit."):
             raise
-        told = f"hydra/launcher: Slurm takes no job: {' '.join(str(fault).split())}; try sinfo and sbatch by themselves."
+        lines = str(fault).strip().splitlines() or [type(fault).__name__]
+        said = lines[-1] if "Traceback" in str(fault) else " ".join(" ".join(lines).split())
+        told = f"hydra/launcher: {said}; what jobs printed is in SWEEP/.submitit; where none was begun, try sinfo and sbatch by themselves."
     else:
         return
     print(told if told.startswith("error: ") else f"error: {told}", file=sys.stderr)

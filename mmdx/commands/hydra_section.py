@@ -63,7 +63,7 @@ def check_hydra(hydra: DictConfig) -> None:
     typed = [word.lstrip("+").partition("=")[0] for word in (plain.get("overrides") or {}).get("hydra") or []]
     for section in ("job", *SECTIONS):
         for place, value in leaves(plain.get(section), section):
-            if COMMANDS.fullmatch(place) and value not in (None, "auto"):
+            if COMMANDS.fullmatch(place) and value is not None and (place, value) != ("launcher.ray.init.address", "auto"):
                 known = any(f"hydra.{place}".startswith((f"{key}.", f"{key}[")) or f"hydra.{place}" == key for key in typed)
                 _check(known, place, value, "what is on the command line")
             if section == "job":
