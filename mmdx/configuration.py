@@ -159,9 +159,6 @@ def check_config(cfg: DictConfig) -> None:
         rates, place = rates.get("rate"), f"{place}.rate"
     if isinstance(rates, dict):
         refuse_unknown(rates, frozenset(map(str, cfg.encoders)), place)
-    for rate in rates.values() if isinstance(rates, dict) else [rates]:
-        if not _number(lambda v: 0 <= v < 1)(rate):
-            raise InputError(f"training.modality_dropout={rate}: must be at least 0 and below 1.")
     bucket_by = select(cfg, "training.bucket_by", None)
     if bucket_by is not None and bucket_by not in cfg.encoders:
         raise InputError(f"training.bucket_by={bucket_by}: must be one of the encoders {', '.join(map(str, cfg.encoders))}, or null.")

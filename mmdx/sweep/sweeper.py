@@ -156,6 +156,8 @@ class Sweep:
         """Compose a job at either end of the space and with every choice, and look up every member of a config group, so that a misspelt name, or a
         value that is out of bounds, is found before any trial; of mmdx's own runs the first one's config.
         """
+        if self._is_mmdx:
+            from mmdx.parts import training_plan
         first = None
         loader, groups = self.context.config_loader, set()
         for key, parameter in self.space.parameters.items():
@@ -177,6 +179,7 @@ class Sweep:
                 try:
                     cfg = resolved(cfg)
                     check_config(cfg)
+                    training_plan(cfg)  # which knows bounds of its own
                 except InputError as fault:
                     head, colon, rest = str(fault).partition(": ")
                     at = any(head.startswith(f"{key.lstrip('+')}=") for key in numbers)
